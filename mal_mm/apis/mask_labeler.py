@@ -1,0 +1,96 @@
+"""MaskLabeler: masks from boxes in three lines of Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ..labeling.engine import LabelingEngine
+from ..labeling.image_io import read_image
+from ..labeling.pseudo_mask import PseudoMask
+from ..models.checkpoint import load_checkpoint
+
+
+class MaskLabeler:
+    """A trained labeler, ready to draw masks.
+
+        labeler = MaskLabeler('configs/mal/vit_mae_base.py', 'work_dirs/vit_mae_base/epoch_10.pth')
+        for mask in labeler.label('street.jpg', [[10, 20, 200, 180]]):
+            print(mask.quality, mask.mask.sum())
+
+    Args:
+        config: path of a config, or the config itself.
+        checkpoint: path of its weights; None leaves them as initialised (for tests).
+        device: 'cuda', 'cpu', ...; None takes the GPU if there is one.
+        network: 'teacher', 'student' or 'both'. Like all that follow, None takes what `model.test_cfg` says.
+        flip: also look at the mirrored crop, and average.
+        crop_size: side of the crops in pixels.
+        mask_threshold: a pixel belongs to the mask above this probability.
+        batch_size: crops in one pass.
+        amp: half precision on a GPU.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, broken, or of another architecture.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        device: str | torch.device | None = None,
+        network: str | None = None,
+        flip: bool | None = None,
+        crop_size: int | None = None,
+        mask_threshold: float | None = None,
+        batch_size: int = 32,
+        amp: bool = True,
+    ) -> None:
+        register_all_modules(init_default_scope=False)
+        init_default_scope('mmdet')
+        config = config if isinstance(config, Config) else Config.fromfile(str(config))
+        device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.config = config
+        self.model = MODELS.build(config.model)
+        if checkpoint is not None:
+            load_checkpoint(self.model, checkpoint)
+        self.model.to(device).eval()
+        chosen = dict(network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold)
+        options = {**self.model.test_cfg, **{key: value for key, value in chosen.items() if value is not None}}
+        self.engine = LabelingEngine(self.model, batch_size=batch_size, amp=amp, **options)
+
+    def label(self, image: str | Path | np.ndarray, boxes_xyxy: np.ndarray) -> list[PseudoMask]:
+        """Draw one mask per box.
+
+        Args:
+            image: path, or (H, W, 3) uint8 RGB.
+            boxes_xyxy: (n, 4) image pixels, x1 > x0 and y1 > y0.
+
+        Returns:
+            One PseudoMask per box, in order.
+
+        Raises:
+            ValueError: the image or a box is not as described.
+            OSError: the image file cannot be read.
+        """
+        if isinstance(image, (str, Path)):
+            image = read_image(image)
+        if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+            found = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
+            raise ValueError(f'`image` must be a path or an (H, W, 3) uint8 RGB array, got {found}')
+        boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
+        height, width = image.shape[:2]
+        ok = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        ok &= (boxes[:, 2:] > 0).all(1) & (boxes[:, 0] < width) & (boxes[:, 1] < height)
+        if not ok.all():
+            bad = int(np.flatnonzero(~ok)[0])
+            raise ValueError(
+                f'box {bad} {boxes[bad].tolist()} is no (x0, y0, x1, y1) with x1 > x0, y1 > y0 that meets the '
+                f'{width} x {height} image'
+            )
+        return next(iter(self.engine.stream([(0, self.engine.make_crops(image, boxes))])))[1]

@@ -1,0 +1,69 @@
+"""CocoBoxDataset: a COCO-style file read for its boxes alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from mmdet.datasets.base_det_dataset import BaseDetDataset
+from mmdet.registry import DATASETS
+from mmengine.logging import MMLogger
+
+from ..formats.coco import read_coco, split_usable
+from ..formats.paths import resolve_under
+
+
+@DATASETS.register_module()
+class CocoBoxDataset(BaseDetDataset):
+    """Boxes of a COCO-style file, for training the labeler.
+
+    Unlike mmdet's CocoDataset it needs neither `area` nor `segmentation`, never keeps a segmentation in memory,
+    takes the categories from the file (the labeler does not tell classes apart), and says which boxes it leaves
+    out and why. Crowd regions are left out.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        """Read the file.
+
+        Returns:
+            One dict(img_path, img_id, width, height, instances) an image that has boxes, in file order;
+            instances hold bbox (xyxy), bbox_label and ignore_flag.
+
+        Raises:
+            AnnotationError: the file is missing, broken or not COCO-style.
+        """
+        data = read_coco(self.ann_file)
+        categories = data.get('categories') or []
+        labels = {category['id']: label for label, category in enumerate(categories)}
+        if 'classes' not in self._metainfo:
+            self._metainfo['classes'] = tuple(str(c.get('name', c['id'])) for c in categories)
+        usable, skips = split_usable(data, self.ann_file)
+        if skips:
+            first = '; '.join(f'annotation {s.annotation_id}: {s.reason}' for s in skips[:5])
+            MMLogger.get_current_instance().warning(
+                f'{self.ann_file}: {len(skips)} of {len(data["annotations"])} boxes left out ({first}'
+                f'{"; ..." if len(skips) > 5 else ""})'
+            )
+        by_image: dict[object, list[dict]] = defaultdict(list)
+        for index in usable:
+            annotation = data['annotations'][index]
+            x, y, w, h = annotation['bbox']
+            by_image[annotation['image_id']].append(
+                dict(
+                    bbox=[x, y, x + w, y + h],
+                    bbox_label=labels.get(annotation.get('category_id'), 0),
+                    ignore_flag=int(bool(annotation.get('iscrowd', 0))),
+                )
+            )
+        root = Path(self.data_prefix.get('img') or self.data_root or '.')
+        return [
+            dict(
+                img_path=str(resolve_under(root, image['file_name'])),
+                img_id=image['id'],
+                width=image.get('width'),
+                height=image.get('height'),
+                instances=by_image[image['id']],
+            )
+            for image in data['images']
+            if image['id'] in by_image
+        ]

@@ -1,0 +1,71 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic_write(
+    path: str | Path, mode: str = 'w', encoding: str | None = 'utf-8'
+) -> Iterator[IO[Any]]:
+    """Open a file for writing that takes `path`'s place only once it is complete.
+
+    The bytes go to a hidden temporary file in the same folder (os.replace is atomic only within
+    one file system), are flushed to the disk, and the file is then renamed. If the block raises,
+    the temporary file goes and whatever was at `path` stays. A symbolic link is written through.
+
+    Args:
+        path: where the file shall appear; its folder must exist.
+        mode: 'w' (text, '\\n' line ends everywhere) or 'wb'.
+        encoding: of text; ignored for 'wb'.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        ValueError: another mode.
+        OSError: the folder is missing, `path` is not a plain file, the disk is full, ...;
+            `path` is named. What the block itself raises passes unchanged.
+    """
+    if mode not in ('w', 'wb'):
+        raise ValueError(f"`mode` must be 'w' or 'wb', got {mode!r}")
+    path = Path(path)
+    target = path.resolve()
+    _refuse_impossible(path, target)
+    # Not tempfile.mkstemp: its files are readable by the owner only, whatever the umask says.
+    temporary = target.with_name(f'.{target.name[:100]}.{secrets.token_hex(6)}.tmp')
+    text = {'encoding': encoding, 'newline': '\n'} if mode == 'w' else {}
+    try:
+        with temporary.open(mode.replace('w', 'x'), **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        nameless = isinstance(error, OSError) and error.filename is None
+        if nameless or getattr(error, 'filename', None) == str(temporary):
+            reason = error.strerror or str(error)
+            raise OSError(
+                error.errno or errno.EIO, f'cannot write: {reason}', str(path)
+            ) from error
+        raise
+
+
+def _refuse_impossible(path: Path, target: Path) -> None:
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, f'folder {path.parent} does not exist; create it first', str(path)
+        )
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, 'is a folder; give the name of a file', str(path))
+    if target.exists() and not target.is_file():
+        # Renaming over /dev/null or a pipe would replace the device itself.
+        raise OSError(errno.EINVAL, 'is not a plain file; give the name of a file', str(path))

@@ -1,0 +1,187 @@
+"""LabelingEngine: images and boxes -> masks, crops batched across images."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..geometry import box_to_crop, crop_window, expand_fixed, paste_probs
+from ..models import MaskAutoLabeler
+from .pseudo_mask import PseudoMask
+from .quality import mask_quality
+from .region_rle import encode_region
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One box, ready for the network.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB.
+        window: (4,) int, image pixels.
+        crop_box: (4,) float32, crop pixels.
+        box: (4,) xyxy, image pixels.
+        image_hw: height and width of the image.
+    """
+
+    pixels: np.ndarray
+    window: np.ndarray
+    crop_box: np.ndarray
+    box: np.ndarray
+    image_hw: tuple[int, int]
+
+
+class LabelingEngine:
+    """Draw masks with a trained labeler.
+
+    Source: released behaviour: every side expanded by 0.3 of its half, wrap-round, logits of the chosen networks
+    and flips averaged, probabilities resized to the window's pixels, then the threshold.
+
+    Args:
+        labeler: the model, on its device, in evaluation mode.
+        network: 'teacher', 'student' or 'both'.
+        flip: also look at the mirrored crop.
+        crop_size: side of the crops in pixels.
+        mask_threshold: a pixel belongs to the mask above this probability (released 0.1).
+        margin: expansion of every side, in halves of the box side.
+        padding: what lies outside the image, see `geometry.crop_window`.
+        batch_size: crops in one pass.
+        amp: half precision on a GPU.
+    """
+
+    def __init__(
+        self,
+        labeler: MaskAutoLabeler,
+        network: str = 'teacher',
+        flip: bool = False,
+        crop_size: int = 512,
+        mask_threshold: float = 0.1,
+        margin: float = 0.3,
+        padding: str = 'wrap',
+        batch_size: int = 32,
+        amp: bool = False,
+    ) -> None:
+        if not 0 <= mask_threshold < 1:
+            raise ValueError(f'`mask_threshold` must be in [0, 1), got {mask_threshold}')
+        if batch_size < 1:
+            raise ValueError(f'`batch_size` must be at least 1, got {batch_size}')
+        self.labeler = labeler
+        self.network = network
+        self.flip = flip
+        self.crop_size = crop_size
+        self.mask_threshold = mask_threshold
+        self.margin = margin
+        self.padding = padding
+        self.batch_size = batch_size
+        self.amp = amp
+
+    def make_crops(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[Crop]:
+        """Cut an image's boxes out. Pure numpy and Pillow: safe to run in threads.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            boxes_xyxy: (n, 4) image pixels, unrounded.
+        """
+        boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
+        image_hw = image.shape[:2]
+        return [
+            Crop(
+                crop_window(image, window, self.crop_size, self.padding),
+                window,
+                box_to_crop(box, window, image_hw, self.crop_size),
+                box,
+                image_hw,
+            )
+            for box, window in zip(boxes, expand_fixed(boxes, self.margin), strict=True)
+        ]
+
+    def stream(self, images: Iterable[tuple[Hashable, list[Crop]]]) -> Iterator[tuple[Hashable, list[PseudoMask]]]:
+        """Label images in order; crops of several images share a batch.
+
+        Args:
+            images: (key, crops) of each image.
+
+        Yields:
+            (key, masks) of each image, masks in the order of its crops.
+        """
+        waiting: OrderedDict[Hashable, tuple[int, list[PseudoMask]]] = OrderedDict()
+        queue: list[tuple[Hashable, Crop]] = []
+
+        def run(count: int) -> None:
+            keys, crops = zip(*queue[:count], strict=True)
+            del queue[:count]
+            for key, mask in zip(keys, self.label_crops(list(crops)), strict=True):
+                waiting[key][1].append(mask)
+
+        def finished() -> Iterator[tuple[Hashable, list[PseudoMask]]]:
+            while waiting:
+                key, (wanted, masks) = next(iter(waiting.items()))
+                if len(masks) < wanted:
+                    return
+                del waiting[key]
+                yield key, masks
+
+        for key, crops in images:
+            waiting[key] = (len(crops), [])
+            queue.extend((key, crop) for crop in crops)
+            while len(queue) >= self.batch_size:
+                run(self.batch_size)
+            yield from finished()
+        while queue:
+            run(min(self.batch_size, len(queue)))
+        yield from finished()
+
+    @torch.inference_mode()
+    def label_crops(self, crops: list[Crop]) -> list[PseudoMask]:
+        """Masks of one batch of crops."""
+        device = self.labeler.data_preprocessor.device
+        pixels = torch.from_numpy(np.stack([crop.pixels for crop in crops])).permute(0, 3, 1, 2)
+        images = self.labeler.data_preprocessor.normalise(pixels.to(device, non_blocking=True).contiguous())
+        crop_boxes = torch.from_numpy(np.stack([crop.crop_box for crop in crops])).to(device, non_blocking=True)
+        sides = np.stack([crop.box[2:] - crop.box[:2] for crop in crops])
+        box_areas = torch.from_numpy(sides.prod(1).astype(np.float32))
+        with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
+            probs = self.labeler.predict_probs(images, crop_boxes, box_areas, self.network, self.flip)
+        qualities = mask_quality(probs, crop_boxes)
+        regions, places = [], []
+        for crop_probs, crop in zip(probs, crops, strict=True):
+            pasted, top, left = paste_probs(crop_probs, crop.window, crop.image_hw)
+            regions.append(pasted > self.mask_threshold)
+            places.append((top, left))
+        # one transfer for the batch instead of one per mask
+        flat = torch.cat([region.flatten() for region in regions]).cpu().numpy()
+        bounds = np.cumsum([region.numel() for region in regions])[:-1]
+        return [
+            self._finish(crop, part.reshape(tuple(region.shape)), place, quality)
+            for crop, part, region, place, quality in zip(
+                crops, np.split(flat, bounds), regions, places, qualities.cpu().tolist(), strict=True
+            )
+        ]
+
+    def _finish(self, crop: Crop, region: np.ndarray, place: tuple[int, int], quality: float) -> PseudoMask:
+        fallback = not region.any()
+        if fallback:
+            region, *place = fill_box(crop.box, crop.image_hw)
+            quality = 0.0
+        rle = encode_region(region, *place, crop.image_hw)
+        return PseudoMask(rle, int(region.sum()), quality, crop.box, fallback)
+
+
+def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
+    """The box itself as a mask: what stands in for a mask that came out empty.
+
+    Args:
+        box_xyxy: (4,) image pixels.
+        image_hw: height and width of the image.
+
+    Returns:
+        (h, w) bool region, its first row and column; at least one pixel when the box meets the image.
+    """
+    height, width = image_hw
+    left, top = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)
+    right, bottom = min(int(np.ceil(box_xyxy[2])), width), min(int(np.ceil(box_xyxy[3])), height)
+    return np.ones((max(bottom - top, 0), max(right - left, 0)), dtype=bool), top, left

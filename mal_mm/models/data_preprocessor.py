@@ -1,0 +1,95 @@
+"""MALDataPreprocessor: samples -> normalised crops and boxes, on the device, a whole batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from kornia.augmentation import ColorJitter, RandomGaussianBlur, RandomGrayscale
+from mmdet.registry import MODELS
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@MODELS.register_module()
+class MALDataPreprocessor(BaseDataPreprocessor):
+    """Stack, move, normalise; in training also draw the student's photometric view.
+
+    Source: released behaviour: RGB / 255, ImageNet mean and std; student: jitter (0.4, 0.4, 0.2, 0.1) with
+    probability 0.5, grey 0.2, Gaussian blur with radius U[0.1, 2] 0.5; the teacher sees the plain crop.
+
+    Args:
+        mean, std: per RGB channel, values in [0, 255].
+        bgr_to_rgb: the loaded images are BGR (mmcv's default).
+        jitter: brightness, contrast, saturation, hue; None for none.
+        jitter_prob, grey_prob, blur_prob: probability for each crop.
+        blur_sigma: range of the standard deviation in pixels.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        bgr_to_rgb: bool = True,
+        jitter: Sequence[float] | None = (0.4, 0.4, 0.2, 0.1),
+        jitter_prob: float = 0.5,
+        grey_prob: float = 0.2,
+        blur_prob: float = 0.5,
+        blur_sigma: tuple[float, float] = (0.1, 2.0),
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.bgr_to_rgb = bgr_to_rgb
+        self.student_view = torch.nn.Sequential()
+        if jitter is not None and jitter_prob > 0:
+            self.student_view.append(ColorJitter(*jitter, p=jitter_prob))
+        if grey_prob > 0:
+            self.student_view.append(RandomGrayscale(p=grey_prob))
+        if blur_prob > 0:
+            # 3 sigma to each side
+            size = 2 * int(3 * blur_sigma[1] + 0.5) + 1
+            self.student_view.append(RandomGaussianBlur((size, size), tuple(blur_sigma), p=blur_prob))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB in [0, 255] -> normalised float32."""
+        return (images.float() - self.mean) / self.std
+
+    @torch.no_grad()
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data: `inputs`, list of (3, S, S) uint8, and `data_samples`, list of DetDataSample with one box each.
+            training: draw the student's view.
+
+        Returns:
+            dict(inputs=..., data_samples=...), inputs a dict of `images` (N, 3, S, S) normalised, `crop_boxes`
+            (N, 4) in crop pixels, `box_areas` (N,) in image px^2 on the CPU, and in training `student_images`.
+        """
+        samples = data['data_samples']
+        crops = torch.stack(list(data['inputs'])) if not torch.is_tensor(data['inputs']) else data['inputs']
+        crops = crops.to(self.device, non_blocking=self._non_blocking)
+        boxes = torch.cat([_tensor(sample.gt_instances.bboxes) for sample in samples])
+        inputs = dict(
+            crop_boxes=boxes.to(self.device, non_blocking=self._non_blocking),
+            box_areas=torch.tensor([sample.box_area for sample in samples]),
+        )
+        with torch.autocast(self.device.type, enabled=False):
+            if self.bgr_to_rgb:
+                crops = crops.flip(1)
+            inputs['images'] = self.normalise(crops)
+            if training:
+                inputs['student_images'] = inputs['images']
+                if len(self.student_view):
+                    view = self.student_view(crops.float() / 255)
+                    inputs['student_images'] = self.normalise(view * 255)
+        return dict(inputs=inputs, data_samples=samples)
+
+
+def _tensor(boxes: object) -> Tensor:
+    return getattr(boxes, 'tensor', boxes)

@@ -1,0 +1,126 @@
+"""Vision Transformer encoder: crop -> one feature map."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor
+
+from .conv_stem import ConvStem
+
+STEMS = ('patch', 'conv')
+
+
+def resize_position_embedding(
+    embedding: Tensor, size_hw: tuple[int, int], num_extra_tokens: int = 1, offset: float = 0.1
+) -> Tensor:
+    """Resize a square grid of position embeddings (bicubic).
+
+    Source: released behaviour: the scale factor is (tokens + 0.1) / side, handed to the interpolation as it is.
+    That differs from asking for a size by a small shift of the sampling points.
+
+    Args:
+        embedding: (1, extra + side * side, C).
+        size_hw: wanted token grid.
+        num_extra_tokens: leading tokens without a place (class token), kept.
+        offset: added to the wanted side; keeps floor(side * scale) from rounding down.
+
+    Returns:
+        (1, extra + H * W, C).
+    """
+    extra, grid = embedding[:, :num_extra_tokens], embedding[:, num_extra_tokens:]
+    side = round(grid.shape[1] ** 0.5)
+    if tuple(size_hw) == (side, side):
+        return embedding
+    grid = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    # bicubic interpolation exists in float32 only on some devices
+    resized = F.interpolate(
+        grid.float(),
+        scale_factor=tuple((wanted + offset) / side for wanted in size_hw),
+        mode='bicubic',
+        align_corners=False,
+    )
+    if resized.shape[2:] != tuple(size_hw):
+        raise ValueError(
+            f'position embeddings of {side}x{side} tokens became {tuple(resized.shape[2:])}, wanted {tuple(size_hw)}'
+        )
+    return torch.cat([extra, resized.flatten(2).transpose(1, 2).to(extra.dtype)], dim=1)
+
+
+@MODELS.register_module()
+class ViTEncoder(VisionTransformer):
+    """mmpretrain's VisionTransformer with one feature map out: the patch tokens after the final norm.
+
+    Args:
+        arch: a name of mmpretrain's arch zoo ('base', 'large', 'deit-small', 'dinov2-small', ...) or a dict with
+            embed_dims, num_layers, num_heads, feedforward_channels.
+        img_size: image side that the stored position embeddings stand for; any crop size works in forward.
+        patch_size: side of a patch.
+        stem: 'patch' (the ViT's own projection) or 'conv' (released checkpoints).
+        frozen: no gradients, evaluation mode; MaskAutoLabeler then shares it between student and teacher.
+        **kwargs: further arguments of mmpretrain's VisionTransformer (drop_path_rate, layer_scale_init_value, ...).
+
+    Raises:
+        ValueError: unknown `stem`, or a conv stem with another patch size than 16.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        img_size: int = 224,
+        patch_size: int = 16,
+        stem: str = 'patch',
+        frozen: bool = False,
+        **kwargs: object,
+    ) -> None:
+        if stem not in STEMS:
+            raise ValueError(f'`stem` must be one of {STEMS}, got {stem!r}')
+        if stem == 'conv' and patch_size != ConvStem.stride:
+            raise ValueError(f'a conv stem has stride {ConvStem.stride}, got `patch_size` {patch_size}')
+        super().__init__(arch=arch, img_size=img_size, patch_size=patch_size, out_type='featmap', **kwargs)
+        if stem == 'conv':
+            self.patch_embed = ConvStem(self.embed_dims, input_size=img_size)
+        self.patch_size = patch_size
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the feature map."""
+        return self.embed_dims
+
+    def train(self, mode: bool = True) -> ViTEncoder:
+        # not super().train(): that of some mmpretrain versions returns None
+        torch.nn.Module.train(self, mode and not self.frozen)
+        return self
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode.
+
+        Args:
+            image: (N, 3, H, W) normalised, H and W multiples of `patch_size`.
+
+        Returns:
+            (N, C, H / patch_size, W / patch_size).
+
+        Raises:
+            ValueError: H or W is not a multiple of `patch_size`.
+        """
+        N, _, H, W = image.shape
+        if H % self.patch_size or W % self.patch_size:
+            raise ValueError(
+                f'crops must be multiples of the patch size {self.patch_size}, got {H} x {W}; change `crop_size`'
+            )
+        with torch.no_grad() if self.frozen else nullcontext():
+            tokens, grid_hw = self.patch_embed(image)
+            tokens = torch.cat([self.cls_token.expand(N, -1, -1), tokens], dim=1)
+            tokens = tokens + resize_position_embedding(self.pos_embed, grid_hw, self.num_extra_tokens)
+            tokens = self.pre_norm(self.drop_after_pos(tokens))
+            for layer in self.layers:
+                tokens = layer(tokens)
+            return self._format_output(self.ln1(tokens), grid_hw)

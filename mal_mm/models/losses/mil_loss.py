@@ -1,0 +1,75 @@
+"""Multiple-instance loss: the rows and columns of a box are bags."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+
+def dice_loss(probs: Tensor, target: Tensor) -> Tensor:
+    """Dice loss with squares.
+
+    Source: released behaviour: 1 - 2 sum(pt) / (sum p^2 + 0.001 + sum t^2 + 0.001).
+
+    Args:
+        probs: (N, ...) in [0, 1].
+        target: (N, ...) in [0, 1], same shape.
+
+    Returns:
+        (N,) loss in [0, 1].
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if probs.shape != target.shape:
+        raise ValueError(f'`target` must be {tuple(probs.shape)} like `probs`, got {tuple(target.shape)}')
+    probs = probs.flatten(1).float()
+    target = target.flatten(1).float()
+    overlap = (probs * target).sum(1)
+    return 1 - 2 * overlap / ((probs.square().sum(1) + 0.001) + (target.square().sum(1) + 0.001))
+
+
+def mil_loss(mask_probs: Tensor, box_masks: Tensor) -> Tensor:
+    """Match each crop's row and column maxima to its box.
+
+    A row (column) that crosses the box holds at least one pixel of the object: a positive bag. One that
+    misses the box holds none: a negative bag.
+
+    Source: MAL, arXiv 2301.03992, Eq. (2); dice form of the released code.
+
+    Args:
+        mask_probs: (N, H, W) foreground probability in [0, 1].
+        box_masks: (N, H, W) share of the cell inside the box, crop frame.
+
+    Returns:
+        (N,) loss >= 0, unreduced and unweighted.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if mask_probs.shape != box_masks.shape:
+        raise ValueError(
+            f'`box_masks` must be {tuple(mask_probs.shape)} like `mask_probs`, got {tuple(box_masks.shape)}'
+        )
+    columns = dice_loss(mask_probs.amax(dim=1), box_masks.amax(dim=1))
+    rows = dice_loss(mask_probs.amax(dim=2), box_masks.amax(dim=2))
+    return columns + rows
+
+
+@MODELS.register_module()
+class MILLoss(nn.Module):
+    """`mil_loss`, averaged over the batch and weighted.
+
+    Args:
+        loss_weight: factor of the mean (paper and released code: 4).
+    """
+
+    def __init__(self, loss_weight: float = 4.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, mask_probs: Tensor, box_masks: Tensor) -> Tensor:
+        """Scalar loss; shapes as in `mil_loss`."""
+        with torch.autocast(mask_probs.device.type, enabled=False):
+            return self.loss_weight * mil_loss(mask_probs.float(), box_masks).mean()

@@ -1,0 +1,171 @@
+"""MaskAutoLabeler: learn instance masks from boxes.
+
+N crops, S x S crop pixels, s x s mask cells (s about S / 4).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine import MessageHub
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..geometry import draw_box_masks
+
+NETWORKS = ('teacher', 'student', 'both')
+
+
+@MODELS.register_module()
+class MaskAutoLabeler(BaseModel):
+    """Student and teacher of the Mask Auto-Labeler.
+
+    Source: MAL, arXiv 2301.03992. The student learns from boxes (MIL loss) and from the mean-field refinement of
+    the average of both networks' masks (CRF loss). EMATeacherHook moves the teacher after each iteration.
+
+    Args:
+        network: config of the MaskNetwork; student and teacher are both built from it. A frozen encoder is shared.
+        mil_loss, crf_loss: configs of the losses.
+        mil_ramp_iters, crf_ramp_iters: in epoch 0 the loss weight grows linearly from 0 over so many iterations
+            (released 1000 and 4000); 0 for none.
+        test_cfg: how to label, see `MaskLabeler`: network, flip, mask_threshold, crop_size, margin, padding.
+        data_preprocessor: config of the MALDataPreprocessor.
+        init_cfg: mmengine initialisation.
+    """
+
+    def __init__(
+        self,
+        network: dict,
+        mil_loss: dict | None = None,
+        crf_loss: dict | None = None,
+        mil_ramp_iters: int = 0,
+        crf_ramp_iters: int = 0,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or dict(type='MALDataPreprocessor'), init_cfg=init_cfg)
+        self.student = MODELS.build(network)
+        self.teacher = MODELS.build(network)
+        if getattr(self.student.encoder, 'frozen', False):
+            self.teacher.encoder = self.student.encoder
+        self.teacher.requires_grad_(False)
+        self.mil_loss = MODELS.build({'type': 'MILLoss', **(mil_loss or {})})
+        self.crf_loss = MODELS.build({'type': 'CRFLoss', **(crf_loss or {})})
+        self.mil_ramp_iters = mil_ramp_iters
+        self.crf_ramp_iters = crf_ramp_iters
+        self.test_cfg = dict(test_cfg or {})
+
+    def init_weights(self) -> None:
+        """Initialise the student and start the teacher as its copy."""
+        self.student.init_weights()
+        self.teacher.load_state_dict(self.student.state_dict())
+        self._is_init = True
+
+    def forward(
+        self, inputs: dict[str, Tensor], data_samples: list | None = None, mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list | Tensor:
+        """mmengine's entry; `inputs` as MALDataPreprocessor makes them."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.teacher(inputs['images'], inputs['box_areas'])
+        raise ValueError(f"`mode` must be 'loss', 'predict' or 'tensor', got {mode!r}")
+
+    def loss(self, inputs: dict[str, Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+        """Losses of one batch.
+
+        Args:
+            inputs: images and student_images (N, 3, S, S), crop_boxes (N, 4), box_areas (N,).
+            data_samples: unused.
+
+        Returns:
+            Scalars `loss_mil`, `loss_crf`, and for the log `box_fill`: the share of the box that the student marks
+            (0 empty, 1 the whole box).
+        """
+        images, box_areas = inputs['images'], inputs['box_areas']
+        student_probs = self.student(inputs['student_images'], box_areas).float().sigmoid()
+        with torch.no_grad():
+            teacher_probs = self.teacher(images, box_areas).float().sigmoid()
+
+        size = student_probs.shape[-1]
+        colours = F.interpolate(images, (size, size), mode='area')
+        box_masks = draw_box_masks(inputs['crop_boxes'], images.shape[-1], size)
+        loss_mil = self.mil_loss(student_probs, box_masks)
+        loss_crf = self.crf_loss(colours, student_probs, teacher_probs, box_masks)
+        return dict(
+            loss_mil=_ramp(self.mil_ramp_iters) * loss_mil,
+            loss_crf=_ramp(self.crf_ramp_iters) * loss_crf,
+            box_fill=(student_probs.detach() * box_masks).sum() / box_masks.sum().clamp(min=1e-6),
+        )
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """mmengine's, with the logged values averaged over all ranks (the gradient's loss stays local)."""
+        loss, log_vars = super().parse_losses(losses)
+        if get_world_size() > 1:
+            values = torch.stack([value.detach() for value in log_vars.values()])
+            all_reduce(values, op='mean')
+            log_vars = dict(zip(log_vars, values, strict=True))
+        return loss, log_vars
+
+    @torch.no_grad()
+    def predict_probs(
+        self, images: Tensor, crop_boxes: Tensor, box_areas: Tensor, network: str = 'teacher', flip: bool = False
+    ) -> Tensor:
+        """Mask probabilities on the crop.
+
+        Source: released behaviour: mean of the networks' logits, then of both flips, bilinear to the crop, sigmoid,
+        times the box mask.
+
+        Args:
+            images: (N, 3, S, S) normalised.
+            crop_boxes: (N, 4) in crop pixels.
+            box_areas: (N,) in image px^2, on the CPU.
+            network: 'teacher', 'student' or 'both'.
+            flip: also look at the mirrored crop.
+
+        Returns:
+            (N, S, S) float32 in [0, 1], zero outside the box.
+
+        Raises:
+            ValueError: unknown `network`.
+        """
+        if network not in NETWORKS:
+            raise ValueError(f'`network` must be one of {NETWORKS}, got {network!r}')
+        networks = dict(teacher=[self.teacher], student=[self.student], both=[self.student, self.teacher])[network]
+
+        def mean_logits(view: Tensor) -> Tensor:
+            return torch.stack([net(view, box_areas).float() for net in networks]).mean(0)
+
+        logits = mean_logits(images)
+        if flip:
+            logits = (logits + mean_logits(images.flip(-1)).flip(-1)) / 2
+        S = images.shape[-1]
+        logits = F.interpolate(logits[:, None], (S, S), mode='bilinear', align_corners=False)[:, 0]
+        return logits.sigmoid_().mul_(draw_box_masks(crop_boxes, S, S))
+
+    def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
+        """Attach `pred_instances` with `mask_probs` (1, S, S), crop frame, to each data sample."""
+        probs = self.predict_probs(
+            inputs['images'],
+            inputs['crop_boxes'],
+            inputs['box_areas'],
+            self.test_cfg.get('network', 'teacher'),
+            self.test_cfg.get('flip', False),
+        )
+        for sample, mask_probs in zip(data_samples, probs, strict=True):
+            sample.pred_instances = InstanceData(mask_probs=mask_probs[None])
+        return data_samples
+
+
+def _ramp(iters: int) -> float:
+    """Loss weight of the current training iteration: linear over `iters` in epoch 0, 1 afterwards."""
+    hub = MessageHub.get_current_instance()
+    if iters <= 0 or 'iter' not in hub.runtime_info or hub.get_info('epoch', 0) > 0:
+        return 1.0
+    return min(hub.get_info('iter') / iters, 1.0)

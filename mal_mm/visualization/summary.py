@@ -1,0 +1,257 @@
+"""What the review report says in numbers: one array entry per annotation, then tables."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mal_mm.evaluation import mask_iou
+from mal_mm.formats import annotation_to_rle, box_problem
+
+# Sizes as COCO draws them, here by the area of the given box in px^2.
+SIZES = (('small', 0.0, 32.0**2), ('medium', 32.0**2, 96.0**2), ('large', 96.0**2, math.inf))
+QUALITY_BINS = 20
+
+
+@dataclass
+class ReviewData:
+    """Annotations of a labeled file with one array entry each; NaN where unknown.
+
+    Attributes:
+        images: image id -> COCO image.
+        categories: category id -> name.
+        annotations: N COCO annotations.
+        human: N annotations with a human mask, None where there is none.
+        quality: (N,) `mal_quality` in [0, 1].
+        box_area: (N,) px^2.
+        fill: (N,) area of the mask over area of its box.
+        iou: (N,) mask against human mask, in [0, 1].
+        has_mask: (N,) bool, a segmentation that covers at least one pixel.
+        problems: annotation id or file name -> what is wrong with it.
+    """
+
+    images: dict[Any, dict]
+    categories: dict[Any, str]
+    annotations: list[dict]
+    human: list[dict | None]
+    quality: np.ndarray
+    box_area: np.ndarray
+    fill: np.ndarray
+    iou: np.ndarray
+    has_mask: np.ndarray
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def category_name(self, annotation: dict) -> str:
+        """Return the annotation's category as people call it."""
+        key = annotation.get('category_id')
+        return self.categories.get(key, f'unknown category {key}')
+
+    def size_hw(self, annotation: dict) -> tuple[int | None, int | None]:
+        """Return height and width of the annotation's picture, None where the file omits it."""
+        image = self.images.get(annotation.get('image_id'), {})
+        return image.get('height'), image.get('width')
+
+
+def collect(pred: dict, gt: dict | None = None) -> ReviewData:
+    """Read the numbers out of a labeled COCO file, and IoUs where `gt` has human masks.
+
+    Args:
+        pred: COCO dict with pseudo-masks (`segmentation`, `mal_quality`).
+        gt: COCO dict with human masks under the same annotation ids.
+
+    Returns:
+        `ReviewData` in the order of `pred['annotations']`.
+    """
+    annotations = [a for a in pred.get('annotations') or [] if isinstance(a, dict)]
+    N = len(annotations)
+    data = ReviewData(
+        images={image.get('id'): image for image in pred.get('images') or []},
+        categories={c.get('id'): str(c.get('name')) for c in pred.get('categories') or []},
+        annotations=annotations,
+        human=_human_masks(annotations, gt),
+        quality=np.array([_number(a.get('mal_quality')) for a in annotations], dtype=float),
+        box_area=np.array([_box_area(a.get('bbox')) for a in annotations], dtype=float),
+        fill=np.full(N, np.nan),
+        iou=np.full(N, np.nan),
+        has_mask=np.zeros(N, dtype=bool),
+    )
+    for i, annotation in enumerate(annotations):
+        height, width = data.size_hw(annotation)
+        try:
+            rle = annotation_to_rle(annotation, height, width)
+            if rle is not None:
+                area = float(mask_utils.area(rle))
+                data.has_mask[i] = area > 0
+                data.fill[i] = area / data.box_area[i]
+            if data.human[i] is not None:
+                # A missing mask counts as 0, as in mal_mm.evaluation.
+                data.iou[i] = _iou_with_human(rle, data.human[i]) if rle else 0.0
+        except ValueError as error:
+            data.problems[f'annotation {annotation.get("id")}'] = str(error)
+    return data
+
+
+def size_rows(data: ReviewData) -> list[dict]:
+    """Return a table row for each size of box that occurs."""
+    rows = []
+    for name, low, high in SIZES:
+        inside = (data.box_area >= low) & (data.box_area < high)
+        rows.append(_row(data, name, inside))
+    rows.append(_row(data, 'no valid box', ~np.isfinite(data.box_area)))
+    return [row for row in rows if row['boxes']]
+
+
+def class_rows(data: ReviewData) -> list[dict]:
+    """Return a table row for each category that occurs, most frequent first."""
+    keys = [str(a.get('category_id')) for a in data.annotations]
+    names = {str(a.get('category_id')): data.category_name(a) for a in data.annotations}
+    unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    order = np.argsort(inverse, kind='stable')
+    members = np.split(order, np.cumsum(counts)[:-1]) if len(unique) else []
+    rows = [_row(data, names[key], own) for key, own in zip(unique, members, strict=True)]
+    return sorted(rows, key=lambda row: (-row['boxes'], row['name']))
+
+
+def quality_histogram(quality: np.ndarray, bins: int = QUALITY_BINS) -> list[dict]:
+    """Return `bins` equal bins of [0, 1] as dicts of low, high, count and share of the peak."""
+    known = np.clip(quality[np.isfinite(quality)], 0, 1)
+    counts, edges = np.histogram(known, bins=bins, range=(0, 1))
+    peak = max(1, counts.max(initial=0))
+    return [
+        {'low': low, 'high': high, 'count': int(count), 'share': count / peak}
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+
+
+def flag_counts(data: ReviewData) -> list[tuple[str, int]]:
+    """Return what `mal_flag` says, with the number of annotations, most frequent first."""
+    return Counter(str(a['mal_flag']) for a in data.annotations if a.get('mal_flag')).most_common()
+
+
+def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> list[dict]:
+    """Group what the labeler could not label by reason.
+
+    Args:
+        data: the annotations.
+        skipped: a list of `mal_mm.formats.Skip`, of dicts (`reason` beside `annotation_id`,
+            `image_id` or `file_name`) or of plain reasons, or a dict from reason to a count or
+            a list of ids. None: every annotation without a mask, with what is wrong with its
+            box.
+        examples: how many ids to name for each reason.
+
+    Returns:
+        Dicts of reason, count, examples (strings) and more (how many are not named), most
+        frequent first.
+    """
+    entries = _unmasked(data) if skipped is None else _skip_entries(skipped)
+    counts: Counter[str] = Counter()
+    names: dict[str, list[str]] = {}
+    for reason, number, which in entries:
+        # The values of one box would make each reason unique.
+        reason = re.sub(r':? \[[^\]]*\]', '', reason)
+        counts[reason] += number
+        names.setdefault(reason, []).extend(which)
+    return [
+        {
+            'reason': reason,
+            'count': count,
+            'examples': names[reason][:examples],
+            'more': max(0, len(names[reason]) - examples),
+        }
+        for reason, count in counts.most_common()
+    ]
+
+
+def _unmasked(data: ReviewData) -> Iterator[tuple[str, int, list[str]]]:
+    categories = data.categories or None
+    for i in np.flatnonzero(~data.has_mask):
+        annotation = data.annotations[i]
+        reason = box_problem(annotation, data.images, categories) or 'no mask in the file'
+        yield reason, 1, [f'annotation {annotation.get("id")}']
+
+
+def _skip_entries(skipped: Any) -> Iterator[tuple[str, int, list[str]]]:
+    if isinstance(skipped, dict):
+        for reason, value in skipped.items():
+            if isinstance(value, (list, tuple)):
+                yield str(reason), len(value), [f'annotation {v}' for v in value]
+            else:
+                number = _number(value)
+                yield str(reason), 0 if math.isnan(number) else int(number), []
+        return
+    for entry in skipped if isinstance(skipped, (list, tuple)) else []:
+        if is_dataclass(entry):
+            entry = asdict(entry)
+        if not isinstance(entry, dict):
+            yield str(entry), 1, []
+            continue
+        named = [
+            f'{label} {entry[key]}'
+            for key, label in (
+                ('annotation_id', 'annotation'),
+                ('id', 'annotation'),
+                ('file_name', 'file'),
+                ('image_id', 'image'),
+            )
+            if entry.get(key) is not None
+        ]
+        yield str(entry.get('reason') or 'no reason given'), 1, named[:1]
+
+
+def mean(values: np.ndarray) -> float | None:
+    """Return the mean of the known values, None when there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _row(data: ReviewData, name: str, inside: np.ndarray) -> dict:
+    return {
+        'name': name,
+        'boxes': int(inside.sum()) if inside.dtype == bool else len(inside),
+        'masks': int(data.has_mask[inside].sum()),
+        'quality': mean(data.quality[inside]),
+        'fill': mean(data.fill[inside]),
+        'iou': mean(data.iou[inside]),
+    }
+
+
+def _human_masks(annotations: list[dict], gt: dict | None) -> list[dict | None]:
+    if gt is None:
+        return [None] * len(annotations)
+    # Crowds are no instances.
+    by_id = {
+        a.get('id'): a
+        for a in gt.get('annotations') or []
+        if a.get('segmentation') and not a.get('iscrowd')
+    }
+    found = [by_id.get(a.get('id')) for a in annotations]
+    return [
+        human if human and human.get('image_id') == own.get('image_id') else None
+        for own, human in zip(annotations, found, strict=True)
+    ]
+
+
+def _iou_with_human(rle: dict, human: dict) -> float:
+    human_rle = annotation_to_rle(human, *rle['size'])
+    return math.nan if human_rle is None else float(mask_iou([rle], [human_rle])[0])
+
+
+def _number(value: Any) -> float:
+    """Return a finite float, NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def _box_area(box: Any) -> float:
+    if not isinstance(box, (list, tuple)) or len(box) != 4:
+        return math.nan
+    width, height = _number(box[2]), _number(box[3])
+    return width * height if width > 0 and height > 0 else math.nan

@@ -1,0 +1,86 @@
+#!/usr/bin/env python
+"""Evaluate a checkpoint on the config's test data; the command line is MMDetection's.
+
+examples:
+  python tools/test.py configs/phase2/solov2_r50_fpn_3x_coco_mal.py work_dirs/solov2/latest.pth
+  bash tools/dist_test.sh configs/phase2/solov2_r50_fpn_3x_coco_mal.py latest.pth 8 --out found.pkl
+"""
+
+import argparse
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config, ConfigDict
+
+import mal_mm  # noqa: F401  (registers, and lets configs inherit from `mal_mm::`)
+from mal_mm.launcher import add_common_arguments, build_runner, load_config
+
+DEFAULT_TTA_MODEL = {
+    'type': 'DetTTAModel',
+    'tta_cfg': {'nms': {'type': 'nms', 'iou_threshold': 0.5}, 'max_per_img': 100},
+}
+TTA_META_KEYS = (
+    'img_id',
+    'img_path',
+    'ori_shape',
+    'img_shape',
+    'scale_factor',
+    'flip',
+    'flip_direction',
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file, or mal_mm::NAME for one of ours')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE.pkl', help='also write all predictions here')
+    parser.add_argument('--show', action='store_true', help='show the predictions')
+    parser.add_argument('--show-dir', help='save the painted images in this folder')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds per image shown')
+    parser.add_argument('--tta', action='store_true', help='average over test-time augmentation')
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    if args.out is not None and Path(args.out).suffix not in ('.pkl', '.pickle'):
+        parser.error(f'--out must end in .pkl or .pickle, got {args.out!r}')
+    return args
+
+
+def use_tta(cfg: Config) -> None:
+    """Test on the config's tta_pipeline, by default the image and its mirror image."""
+    if 'tta_pipeline' not in cfg:
+        dataset = cfg.test_dataloader.dataset
+        while 'dataset' in dataset:
+            dataset = dataset.dataset
+        flips = [{'type': 'RandomFlip', 'prob': prob} for prob in (1.0, 0.0)]
+        pack = [{'type': 'PackDetInputs', 'meta_keys': TTA_META_KEYS}]
+        tta = {'type': 'TestTimeAug', 'transforms': [flips, pack]}
+        cfg.tta_pipeline = [*deepcopy(dataset.pipeline[:-1]), tta]
+    cfg.model = ConfigDict(**cfg.get('tta_model', DEFAULT_TTA_MODEL), module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        cfg = load_config(args)
+    except FileNotFoundError as error:
+        sys.exit(f'test.py: {error}')
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        cfg = trigger_visualization_hook(cfg, args)
+    if args.tta:
+        use_tta(cfg)
+    runner = build_runner(cfg)
+    if args.out is not None:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()
