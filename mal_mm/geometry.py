@@ -51,7 +51,10 @@ def expand_fixed(boxes_xyxy: np.ndarray, margin: float = 0.3) -> np.ndarray:
     """
     boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
-    return round_outward(np.concatenate([boxes[:, :2], boxes[:, 2:]], axis=1) + margin * np.concatenate([-half, half], 1))
+    return round_outward(
+        np.concatenate([boxes[:, :2], boxes[:, 2:]], axis=1)
+        + margin * np.concatenate([-half, half], 1)
+    )
 
 
 def expand_randomly(
@@ -147,8 +150,10 @@ def crop_window(
         rows = _outside_indices(y0, y1, height, padding)
         columns = _outside_indices(x0, x1, width, padding)
         content = image[rows[:, None], columns]
-    resized = Image.fromarray(np.ascontiguousarray(content)).resize((crop_size, crop_size), Image.BICUBIC)
-    return np.asarray(resized)
+    resized = Image.fromarray(np.ascontiguousarray(content)).resize(
+        (crop_size, crop_size), Image.BICUBIC
+    )
+    return np.array(resized)  # a copy: torch wants writable memory
 
 
 def _resize_interval(low: int, high: int, length: int, size: int) -> tuple[int, int]:
@@ -228,7 +233,9 @@ def draw_box_masks(crop_boxes: Tensor, crop_size: int, size: int) -> Tensor:
     return rows[:, :, None] * columns[:, None, :]
 
 
-def paste_probs(probs: Tensor, window: np.ndarray, image_hw: tuple[int, int]) -> tuple[Tensor, int, int]:
+def paste_probs(
+    probs: Tensor, window: np.ndarray, image_hw: tuple[int, int]
+) -> tuple[Tensor, int, int]:
     """Inverse of `crop_window`: crop probabilities on the window's own pixels, cut to the image.
 
     Source: released behaviour: bilinear, align_corners=False, no antialiasing.
@@ -244,7 +251,9 @@ def paste_probs(probs: Tensor, window: np.ndarray, image_hw: tuple[int, int]) ->
     """
     height, width = image_hw
     x0, y0, x1, y1 = (int(v) for v in window)
-    on_window = F.interpolate(probs[None, None], (y1 - y0, x1 - x0), mode='bilinear', align_corners=False)[0, 0]
+    on_window = F.interpolate(
+        probs[None, None], (y1 - y0, x1 - x0), mode='bilinear', align_corners=False
+    )[0, 0]
     top, left = max(y0, 0), max(x0, 0)
     bottom, right = max(min(y1, height), top), max(min(x1, width), left)
     return on_window[top - y0 : bottom - y0, left - x0 : right - x0], top, left

@@ -34,7 +34,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='what started the processes (dist_*.sh and slurm_*.sh set this)',
     )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torchrun')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by torchrun'
+    )
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from ..labeling.engine import LabelingEngine
 from ..labeling.image_io import read_image
 from ..labeling.pseudo_mask import PseudoMask
-from ..models.checkpoint import load_checkpoint
+from ..checkpoints.loading import load_checkpoint
 
 
 class MaskLabeler:
@@ -60,8 +60,13 @@ class MaskLabeler:
         if checkpoint is not None:
             load_checkpoint(self.model, checkpoint)
         self.model.to(device).eval()
-        chosen = dict(network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold)
-        options = {**self.model.test_cfg, **{key: value for key, value in chosen.items() if value is not None}}
+        chosen = dict(
+            network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold
+        )
+        options = {
+            **self.model.test_cfg,
+            **{key: value for key, value in chosen.items() if value is not None},
+        }
         self.engine = LabelingEngine(self.model, batch_size=batch_size, amp=amp, **options)
 
     def label(self, image: str | Path | np.ndarray, boxes_xyxy: np.ndarray) -> list[PseudoMask]:
@@ -80,9 +85,20 @@ class MaskLabeler:
         """
         if isinstance(image, (str, Path)):
             image = read_image(image)
-        if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-            found = f'{image.dtype} {image.shape}' if isinstance(image, np.ndarray) else type(image).__name__
-            raise ValueError(f'`image` must be a path or an (H, W, 3) uint8 RGB array, got {found}')
+        if not (
+            isinstance(image, np.ndarray)
+            and image.dtype == np.uint8
+            and image.ndim == 3
+            and image.shape[2] == 3
+        ):
+            found = (
+                f'{image.dtype} {image.shape}'
+                if isinstance(image, np.ndarray)
+                else type(image).__name__
+            )
+            raise ValueError(
+                f'`image` must be a path or an (H, W, 3) uint8 RGB array, got {found}'
+            )
         boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
         height, width = image.shape[:2]
         ok = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)

@@ -49,7 +49,9 @@ class RoIDataset(Dataset):
         if views_per_box is not None and views_per_box < 1:
             raise ValueError(f'`views_per_box` must be None or at least 1, got {views_per_box}')
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        self.pipeline = Compose([TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline])
+        self.pipeline = Compose(
+            [TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline]
+        )
         self.min_area = min_area
         self.min_side = min_side
         self.views_per_box = views_per_box
@@ -70,7 +72,12 @@ class RoIDataset(Dataset):
         if self._fully_initialized:
             return
         self.dataset.full_init()
-        coordinates, image_index, labels, box_index = array('d'), array('l'), array('l'), array('l')
+        coordinates, image_index, labels, box_index = (
+            array('d'),
+            array('l'),
+            array('l'),
+            array('l'),
+        )
         for index in range(len(self.dataset)):
             for number, instance in enumerate(self.dataset.get_data_info(index)['instances']):
                 if instance.get('ignore_flag', 0):
@@ -91,19 +98,29 @@ class RoIDataset(Dataset):
         width, height = (boxes[:, 2:] - boxes[:, :2]).T
         finite = np.isfinite(boxes).all(axis=1)
         positive = finite & (width > 0) & (height > 0)
-        large = positive & (width * height > self.min_area) & (np.minimum(width, height) > self.min_side)
+        large = (
+            positive
+            & (width * height > self.min_area)
+            & (np.minimum(width, height) > self.min_side)
+        )
         dropped = Counter(
             {
                 'not finite': int((~finite).sum()),
                 'without extent': int((finite & ~positive).sum()),
-                f'area <= {self.min_area} px^2 or side <= {self.min_side} px': int((positive & ~large).sum()),
+                f'area <= {self.min_area} px^2 or side <= {self.min_side} px': int(
+                    (positive & ~large).sum()
+                ),
             }
         )
         reasons = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
         if not large.any():
             raise ValueError(
                 f'no box left to train on: {len(boxes)} boxes in {len(self.dataset)} images'
-                + (f', dropped: {reasons}; lower `min_area` / `min_side` for small objects' if reasons else '')
+                + (
+                    f', dropped: {reasons}; lower `min_area` / `min_side` for small objects'
+                    if reasons
+                    else ''
+                )
             )
         MMLogger.get_current_instance().info(
             f'RoIDataset: {int(large.sum())} of {len(boxes)} boxes in {len(self.dataset)} images'
@@ -140,7 +157,9 @@ class RoIDataset(Dataset):
                     return self.pipeline(sample)
                 with numpy_seed(self.seed, box_number, view):
                     return self.pipeline(sample)
-            except OSError as error:  # missing, unreadable and truncated images; Pillow's errors are OSErrors
+            except (
+                OSError
+            ) as error:  # missing, unreadable and truncated images; Pillow's errors are OSErrors
                 self._warn_once(sample['img_path'], error)
             index = (index + self._step) % len(self)
         raise OSError(

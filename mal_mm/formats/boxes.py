@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from .errors import shorten
 
 _INF = math.inf
+# JSON's whole numbers have no bound, and adding one beyond this to a float raises.
+_MAX = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ def box_problem(
         x, y, w, h = annotation['bbox']
         image = images_by_id[annotation['image_id']]
         if (
-            0 < w < _INF
-            and 0 < h < _INF
+            0 < w <= _MAX
+            and 0 < h <= _MAX
             and x + w > 0
             and y + h > 0
             and x < image['width']
@@ -80,7 +83,7 @@ def _bbox_problem(annotation: Mapping[str, Any]) -> str | None:
         or not all(isinstance(v, (int, float)) for v in box)
     ):
         return f'bbox must be four numbers [x, y, width, height], got {shorten(box)}'
-    if not all(-_INF < v < _INF for v in box):
+    if not all(-_MAX <= v <= _MAX for v in box):
         return f'bbox holds NaN or infinity: {shorten(box)}'
     if min(box[2:]) < 0:
         return f'bbox has a negative width or height: {shorten(box)}'

@@ -34,7 +34,9 @@ class EMATeacherHook(MeanTeacherHook):
         here, as the parent does, would undo a teacher loaded by `load_from`."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not (hasattr(model, 'student') and hasattr(model, 'teacher')):
-            raise TypeError(f'EMATeacherHook needs a model with `student` and `teacher`, got {type(model).__name__}')
+            raise TypeError(
+                f'EMATeacherHook needs a model with `student` and `teacher`, got {type(model).__name__}'
+            )
 
     @torch.no_grad()
     def momentum_update(self, model: nn.Module, momentum: float) -> None:
@@ -42,7 +44,9 @@ class EMATeacherHook(MeanTeacherHook):
         # a frozen encoder is one module in both networks and stays as it is
         pairs = [
             (teacher, student)
-            for teacher, student in zip(model.teacher.parameters(), model.student.parameters(), strict=True)
+            for teacher, student in zip(
+                model.teacher.parameters(), model.student.parameters(), strict=True
+            )
             if teacher is not student
         ]
         teachers, students = [teacher for teacher, _ in pairs], [student for _, student in pairs]

@@ -99,7 +99,9 @@ class LabelingEngine:
             for box, window in zip(boxes, expand_fixed(boxes, self.margin), strict=True)
         ]
 
-    def stream(self, images: Iterable[tuple[Hashable, list[Crop]]]) -> Iterator[tuple[Hashable, list[PseudoMask]]]:
+    def stream(
+        self, images: Iterable[tuple[Hashable, list[Crop]]]
+    ) -> Iterator[tuple[Hashable, list[PseudoMask]]]:
         """Label images in order; crops of several images share a batch.
 
         Args:
@@ -140,12 +142,18 @@ class LabelingEngine:
         """Masks of one batch of crops."""
         device = self.labeler.data_preprocessor.device
         pixels = torch.from_numpy(np.stack([crop.pixels for crop in crops])).permute(0, 3, 1, 2)
-        images = self.labeler.data_preprocessor.normalise(pixels.to(device, non_blocking=True).contiguous())
-        crop_boxes = torch.from_numpy(np.stack([crop.crop_box for crop in crops])).to(device, non_blocking=True)
+        images = self.labeler.data_preprocessor.normalise(
+            pixels.to(device, non_blocking=True).contiguous()
+        )
+        crop_boxes = torch.from_numpy(np.stack([crop.crop_box for crop in crops])).to(
+            device, non_blocking=True
+        )
         sides = np.stack([crop.box[2:] - crop.box[:2] for crop in crops])
         box_areas = torch.from_numpy(sides.prod(1).astype(np.float32))
         with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
-            probs = self.labeler.predict_probs(images, crop_boxes, box_areas, self.network, self.flip)
+            probs = self.labeler.predict_probs(
+                images, crop_boxes, box_areas, self.network, self.flip
+            )
         qualities = mask_quality(probs, crop_boxes)
         regions, places = [], []
         for crop_probs, crop in zip(probs, crops, strict=True):
@@ -156,32 +164,18 @@ class LabelingEngine:
         flat = torch.cat([region.flatten() for region in regions]).cpu().numpy()
         bounds = np.cumsum([region.numel() for region in regions])[:-1]
         return [
-            self._finish(crop, part.reshape(tuple(region.shape)), place, quality)
+            PseudoMask(
+                rle=encode_region(part.reshape(tuple(region.shape)), *place, crop.image_hw),
+                area=int(part.sum()),
+                quality=quality,
+                box=crop.box,
+            )
             for crop, part, region, place, quality in zip(
-                crops, np.split(flat, bounds), regions, places, qualities.cpu().tolist(), strict=True
+                crops,
+                np.split(flat, bounds),
+                regions,
+                places,
+                qualities.cpu().tolist(),
+                strict=True,
             )
         ]
-
-    def _finish(self, crop: Crop, region: np.ndarray, place: tuple[int, int], quality: float) -> PseudoMask:
-        fallback = not region.any()
-        if fallback:
-            region, *place = fill_box(crop.box, crop.image_hw)
-            quality = 0.0
-        rle = encode_region(region, *place, crop.image_hw)
-        return PseudoMask(rle, int(region.sum()), quality, crop.box, fallback)
-
-
-def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
-    """The box itself as a mask: what stands in for a mask that came out empty.
-
-    Args:
-        box_xyxy: (4,) image pixels.
-        image_hw: height and width of the image.
-
-    Returns:
-        (h, w) bool region, its first row and column; at least one pixel when the box meets the image.
-    """
-    height, width = image_hw
-    left, top = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)
-    right, bottom = min(int(np.ceil(box_xyxy[2])), width), min(int(np.ceil(box_xyxy[3])), height)
-    return np.ones((max(bottom - top, 0), max(right - left, 0)), dtype=bool), top, left

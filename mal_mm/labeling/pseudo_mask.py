@@ -14,17 +14,15 @@ class PseudoMask:
 
     Attributes:
         rle: compressed COCO RLE of the image's size, `counts` a str.
-        area: mask area in image px^2.
+        area: mask area in image px^2; 0 when the network marked nothing.
         quality: estimate in [0, 1], see `labeling.quality`.
         box: (4,) xyxy, the box as given.
-        fallback: True when the network marked nothing and the mask is the box itself (quality 0).
     """
 
     rle: dict
     area: int
     quality: float
     box: np.ndarray
-    fallback: bool = False
 
     @property
     def mask(self) -> np.ndarray:

@@ -24,7 +24,9 @@ def encode_region(region: np.ndarray, top: int, left: int, image_hw: tuple[int, 
     height, width = image_hw
     h, w = region.shape
     if top < 0 or left < 0 or top + h > height or left + w > width:
-        raise ValueError(f'a {h} x {w} region at ({top}, {left}) does not lie in a {height} x {width} image')
+        raise ValueError(
+            f'a {h} x {w} region at ({top}, {left}) does not lie in a {height} x {width} image'
+        )
     # runs go down the columns; a zero row above and below each column's piece ends the runs there, and
     # rle_from_edges joins those that touch across full-height columns
     columns = np.zeros((w, h + 2), dtype=np.int8)

@@ -53,7 +53,9 @@ class MALDataPreprocessor(BaseDataPreprocessor):
         if blur_prob > 0:
             # 3 sigma to each side
             size = 2 * int(3 * blur_sigma[1] + 0.5) + 1
-            self.student_view.append(RandomGaussianBlur((size, size), tuple(blur_sigma), p=blur_prob))
+            self.student_view.append(
+                RandomGaussianBlur((size, size), tuple(blur_sigma), p=blur_prob)
+            )
 
     def normalise(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in [0, 255] -> normalised float32."""
@@ -72,7 +74,11 @@ class MALDataPreprocessor(BaseDataPreprocessor):
             (N, 4) in crop pixels, `box_areas` (N,) in image px^2 on the CPU, and in training `student_images`.
         """
         samples = data['data_samples']
-        crops = torch.stack(list(data['inputs'])) if not torch.is_tensor(data['inputs']) else data['inputs']
+        crops = (
+            torch.stack(list(data['inputs']))
+            if not torch.is_tensor(data['inputs'])
+            else data['inputs']
+        )
         crops = crops.to(self.device, non_blocking=self._non_blocking)
         boxes = torch.cat([_tensor(sample.gt_instances.bboxes) for sample in samples])
         inputs = dict(

@@ -47,7 +47,9 @@ class MaskAutoLabeler(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor or dict(type='MALDataPreprocessor'), init_cfg=init_cfg)
+        # built here: mmengine's own registry would look for it in the scope that happens to be current
+        preprocessor = MODELS.build({'type': 'MALDataPreprocessor', **(data_preprocessor or {})})
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.student = MODELS.build(network)
         self.teacher = MODELS.build(network)
         if getattr(self.student.encoder, 'frozen', False):
@@ -77,7 +79,9 @@ class MaskAutoLabeler(BaseModel):
             return self.teacher(inputs['images'], inputs['box_areas'])
         raise ValueError(f"`mode` must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
-    def loss(self, inputs: dict[str, Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: dict[str, Tensor], data_samples: list | None = None
+    ) -> dict[str, Tensor]:
         """Losses of one batch.
 
         Args:
@@ -115,7 +119,12 @@ class MaskAutoLabeler(BaseModel):
 
     @torch.no_grad()
     def predict_probs(
-        self, images: Tensor, crop_boxes: Tensor, box_areas: Tensor, network: str = 'teacher', flip: bool = False
+        self,
+        images: Tensor,
+        crop_boxes: Tensor,
+        box_areas: Tensor,
+        network: str = 'teacher',
+        flip: bool = False,
     ) -> Tensor:
         """Mask probabilities on the crop.
 
@@ -137,7 +146,9 @@ class MaskAutoLabeler(BaseModel):
         """
         if network not in NETWORKS:
             raise ValueError(f'`network` must be one of {NETWORKS}, got {network!r}')
-        networks = dict(teacher=[self.teacher], student=[self.student], both=[self.student, self.teacher])[network]
+        networks = dict(
+            teacher=[self.teacher], student=[self.student], both=[self.student, self.teacher]
+        )[network]
 
         def mean_logits(view: Tensor) -> Tensor:
             return torch.stack([net(view, box_areas).float() for net in networks]).mean(0)

@@ -20,7 +20,9 @@ class MaskNetwork(BaseModule):
     def __init__(self, encoder: dict, decoder: dict, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.encoder = MODELS.build(encoder) if isinstance(encoder, dict) else encoder
-        self.decoder = MODELS.build(decoder, default_args=dict(in_channels=self.encoder.out_channels))
+        self.decoder = MODELS.build(
+            decoder, default_args=dict(in_channels=self.encoder.out_channels)
+        )
 
     def forward(self, images: Tensor, box_areas: Tensor) -> Tensor:
         """(N, 3, S, S) normalised crops and (N,) image-frame box areas -> (N, S', S') logits, S' about S / 4."""

@@ -24,7 +24,7 @@ from .overlay import (
     scale_mask,
     window_around,
 )
-from .summary import ReviewData, mean
+from .summary import ReviewData, as_key, image_size, mean
 
 MASK_COLOR = (255, 45, 120)
 HUMAN_COLOR = (0, 229, 255)
@@ -100,7 +100,7 @@ class PictureBook:
         self._read = lru_cache(maxsize=8)(read_image)
         self._by_image: dict[object, list[int]] = {}
         for index, annotation in enumerate(data.annotations):
-            self._by_image.setdefault(annotation.get('image_id'), []).append(index)
+            self._by_image.setdefault(as_key(annotation.get('image_id')), []).append(index)
 
     def instances_of(self, image_id: object) -> list[int]:
         """Return the positions of an image's annotations in `data.annotations`."""
@@ -151,18 +151,21 @@ class PictureBook:
         box = self._box(index)
         if not np.isfinite(box).all():
             return None
-        image_rgb = self._image(annotation.get('image_id'))
+        image_id = as_key(annotation.get('image_id'))
+        image_rgb = self._image(image_id)
         if image_rgb is None:
             return None
         size_hw = image_rgb.shape[:2]
         x0, y0, x1, y1 = window_around(box, size_hw, CROP_MARGIN, square=True)
         crop = image_rgb[y0:y1, x0:x1]
         scale = display_scale(crop.shape[:2], CROP_PIXELS, CROP_PIXELS + CROP_PIXELS // 2)
-        mask = self._rle(index, size_hw)
-        human = self._rle(index, size_hw, human=True)
+        mask, human = (
+            None if rle is None else decode_mask(rle, size_hw)[y0:y1, x0:x1]
+            for rle in (self._rle(index, size_hw), self._rle(index, size_hw, human=True))
+        )
         drawn = draw_masks(
             crop,
-            None if mask is None else [mask[y0:y1, x0:x1]],
+            None if mask is None else [mask],
             None,
             [MASK_COLOR],
             alpha=0.3,
@@ -171,11 +174,11 @@ class PictureBook:
         crop_box = [box[0] - x0, box[1] - y0, box[2], box[3]]
         drawn = draw_masks(drawn, None, np.array([crop_box]) * scale, [BOX_COLOR], box_width=2)
         if human is not None:
-            draw_contours(drawn, scale_mask(human[y0:y1, x0:x1], scale), HUMAN_COLOR, 2)
+            draw_contours(drawn, scale_mask(human, scale), HUMAN_COLOR, 2)
         stem = f'instance-{next(self._numbers["instance"]):03d}'
         write_image(self.folder / f'{stem}.jpg', drawn)
         write_image(self.folder / f'{stem}-photo.jpg', scale_image(crop, scale))
-        image = self.data.images[annotation['image_id']]
+        image = self.data.images[image_id]
         return {
             'src': f'{stem}.jpg',
             'photo': f'{stem}-photo.jpg',
@@ -199,18 +202,16 @@ class PictureBook:
         if str(file_name) in self.problems:
             return None
         try:
-            size = image.get('height'), image.get('width')
-            size_hw = None if None in size else (int(size[0]), int(size[1]))
-            return self._read(resolve_under(self.img_root, file_name), size_hw)
+            size_hw = image_size(image)
+            path = resolve_under(self.img_root, file_name)
+            return self._read(path, None if None in size_hw else size_hw)
         except FileNotFoundError:
             self.problems[str(file_name)] = f"not found under '{self.img_root}'"
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, OSError) as error:
             self.problems[str(file_name)] = str(error)
         return None
 
-    def _rle(
-        self, index: int, size_hw: tuple[int, int], human: bool = False
-    ) -> dict | None:
+    def _rle(self, index: int, size_hw: tuple[int, int], human: bool = False) -> dict | None:
         annotation = self.data.human[index] if human else self.data.annotations[index]
         if annotation is None:
             return None

@@ -22,9 +22,10 @@ TEMPLATE_DIR = Path(__file__).parent / 'templates'
 MARKER = '.mal_mm_report'
 MAX_SCATTER_POINTS = 1500
 MAX_PROBLEMS = 200
+# mal_mm/labeling/quality.py in a sentence.
 QUALITY_MEANING = (
-    'Quality says how sure the labeler is of a mask, from 0 (a guess) to 1 (certain); it is '
-    'worked out from the labeler’s own probabilities, without any human mask.'
+    'Quality, from 0 to 1, says how sure the labeler is of a mask: how decided its '
+    'probabilities are, times how tightly the mask fits its box; no human mask goes into it.'
 )
 SCORE_BARS = (
     ('pseudo-masks', 'masks'),

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, is_dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,12 @@ class ReviewData:
 
     def category_name(self, annotation: dict) -> str:
         """Return the annotation's category as people call it."""
-        key = annotation.get('category_id')
+        key = as_key(annotation.get('category_id'))
         return self.categories.get(key, f'unknown category {key}')
 
     def size_hw(self, annotation: dict) -> tuple[int | None, int | None]:
         """Return height and width of the annotation's picture, None where the file omits it."""
-        image = self.images.get(annotation.get('image_id'), {})
-        return image.get('height'), image.get('width')
+        return image_size(self.images.get(as_key(annotation.get('image_id')), {}))
 
 
 def collect(pred: dict, gt: dict | None = None) -> ReviewData:
@@ -72,8 +72,8 @@ def collect(pred: dict, gt: dict | None = None) -> ReviewData:
     annotations = [a for a in pred.get('annotations') or [] if isinstance(a, dict)]
     N = len(annotations)
     data = ReviewData(
-        images={image.get('id'): image for image in pred.get('images') or []},
-        categories={c.get('id'): str(c.get('name')) for c in pred.get('categories') or []},
+        images={as_key(image.get('id')): image for image in pred.get('images') or []},
+        categories={as_key(c.get('id')): str(c.get('name')) for c in pred.get('categories') or []},
         annotations=annotations,
         human=_human_masks(annotations, gt),
         quality=np.array([_number(a.get('mal_quality')) for a in annotations], dtype=float),
@@ -96,6 +96,18 @@ def collect(pred: dict, gt: dict | None = None) -> ReviewData:
         except ValueError as error:
             data.problems[f'annotation {annotation.get("id")}'] = str(error)
     return data
+
+
+def as_key(value: Any) -> Any:
+    """Return an id out of a file as something that a dict can be asked for."""
+    return value if isinstance(value, (int, str, type(None))) else repr(value)
+
+
+def image_size(image: dict) -> tuple[int | None, int | None]:
+    """Return height and width of a COCO image, None where the file has none that can be."""
+    sides = image.get('height'), image.get('width')
+    height, width = (side if isinstance(side, int) and side > 0 else None for side in sides)
+    return height, width
 
 
 def size_rows(data: ReviewData) -> list[dict]:
@@ -227,11 +239,11 @@ def _human_masks(annotations: list[dict], gt: dict | None) -> list[dict | None]:
         return [None] * len(annotations)
     # Crowds are no instances.
     by_id = {
-        a.get('id'): a
+        as_key(a.get('id')): a
         for a in gt.get('annotations') or []
         if a.get('segmentation') and not a.get('iscrowd')
     }
-    found = [by_id.get(a.get('id')) for a in annotations]
+    found = [by_id.get(as_key(a.get('id'))) for a in annotations]
     return [
         human if human and human.get('image_id') == own.get('image_id') else None
         for own, human in zip(annotations, found, strict=True)
@@ -245,7 +257,7 @@ def _iou_with_human(rle: dict, human: dict) -> float:
 
 def _number(value: Any) -> float:
     """Return a finite float, NaN for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     return float(value) if math.isfinite(value) else math.nan
 

@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -103,10 +102,6 @@ def test_a_box_is_usable_exactly_when_it_overlaps_the_image(bbox):
         finite = np.isfinite([x, y, w, h]).all()
         overlaps = w > 0 and h > 0 and x + w > 0 and y + h > 0 and x < 10 and y < 8
         usable = bool(finite and overlaps)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # 10**400 is no float
         usable = False
-    except OverflowError:  # 10**400: any answer, but no crash
-        usable = None
-    answer = problem(bbox)
-    assert usable is None or (answer is None) == usable
-    json.dumps(answer)
+    assert (problem(bbox) is None) == usable

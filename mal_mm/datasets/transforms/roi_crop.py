@@ -7,7 +7,14 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 
-from ...geometry import EXPANSIONS, PADDINGS, box_to_crop, crop_window, expand_fixed, expand_randomly
+from ...geometry import (
+    EXPANSIONS,
+    PADDINGS,
+    box_to_crop,
+    crop_window,
+    expand_fixed,
+    expand_randomly,
+)
 
 
 @TRANSFORMS.register_module()

@@ -35,7 +35,9 @@ class InstanceHead(nn.Module):
             raise ValueError(f'`num_fcs` must be at least 1, got {num_fcs}')
         self.pool = pool
         widths = [in_channels] + [channels] * num_fcs
-        self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.fcs = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, channels)."""
@@ -106,7 +108,9 @@ class AttentionDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if len(scales) != len(area_bounds) + 1:
-            raise ValueError(f'`scales` must be one longer than `area_bounds`, got {scales} and {area_bounds}')
+            raise ValueError(
+                f'`scales` must be one longer than `area_bounds`, got {scales} and {area_bounds}'
+            )
         if list(area_bounds) != sorted(set(area_bounds)):
             raise ValueError(f'`area_bounds` must grow, got {area_bounds}')
         self.area_bounds = tuple(area_bounds)
@@ -127,7 +131,9 @@ class AttentionDecoder(nn.Module):
         """
         N, _, h, w = feature.shape
         instance = self.instance_head(feature)
-        bins = torch.bucketize(box_areas.cpu(), torch.tensor(self.area_bounds, dtype=box_areas.dtype), right=True)
+        bins = torch.bucketize(
+            box_areas.cpu(), torch.tensor(self.area_bounds, dtype=box_areas.dtype), right=True
+        )
         logits = feature.new_zeros(N, 4 * h, 4 * w)
         parts, places = [], []
         for index, scale in enumerate(self.scales):

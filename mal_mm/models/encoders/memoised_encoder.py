@@ -28,7 +28,9 @@ class MemoisedEncoder(nn.Module):
         super().__init__()
         self.encoder = MODELS.build(encoder)
         if not getattr(self.encoder, 'frozen', False):
-            raise ValueError('MemoisedEncoder needs `frozen=True` in its encoder: features of a moving one change')
+            raise ValueError(
+                'MemoisedEncoder needs `frozen=True` in its encoder: features of a moving one change'
+            )
         self.max_items = max_items
         self._features: dict[bytes, Tensor] = {}
 

@@ -80,8 +80,12 @@ class ViTEncoder(VisionTransformer):
         if stem not in STEMS:
             raise ValueError(f'`stem` must be one of {STEMS}, got {stem!r}')
         if stem == 'conv' and patch_size != ConvStem.stride:
-            raise ValueError(f'a conv stem has stride {ConvStem.stride}, got `patch_size` {patch_size}')
-        super().__init__(arch=arch, img_size=img_size, patch_size=patch_size, out_type='featmap', **kwargs)
+            raise ValueError(
+                f'a conv stem has stride {ConvStem.stride}, got `patch_size` {patch_size}'
+            )
+        super().__init__(
+            arch=arch, img_size=img_size, patch_size=patch_size, out_type='featmap', **kwargs
+        )
         if stem == 'conv':
             self.patch_embed = ConvStem(self.embed_dims, input_size=img_size)
         self.patch_size = patch_size
@@ -119,7 +123,9 @@ class ViTEncoder(VisionTransformer):
         with torch.no_grad() if self.frozen else nullcontext():
             tokens, grid_hw = self.patch_embed(image)
             tokens = torch.cat([self.cls_token.expand(N, -1, -1), tokens], dim=1)
-            tokens = tokens + resize_position_embedding(self.pos_embed, grid_hw, self.num_extra_tokens)
+            tokens = tokens + resize_position_embedding(
+                self.pos_embed, grid_hw, self.num_extra_tokens
+            )
             tokens = self.pre_norm(self.drop_after_pos(tokens))
             for layer in self.layers:
                 tokens = layer(tokens)

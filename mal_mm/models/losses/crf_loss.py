@@ -26,12 +26,16 @@ class CRFLoss(nn.Module):
         self.loss_weight = loss_weight
         self.mean_field = MeanField(**(mean_field or {}))
 
-    def refine(self, image: Tensor, student_probs: Tensor, teacher_probs: Tensor, box_masks: Tensor) -> Tensor:
+    def refine(
+        self, image: Tensor, student_probs: Tensor, teacher_probs: Tensor, box_masks: Tensor
+    ) -> Tensor:
         """Refined labels, (N, H, W) uint8; arguments as in `forward`."""
         mean_probs = (student_probs.detach().float() + teacher_probs.detach().float()) / 2
         return self.mean_field(image, mean_probs, box_masks)
 
-    def forward(self, image: Tensor, student_probs: Tensor, teacher_probs: Tensor, box_masks: Tensor) -> Tensor:
+    def forward(
+        self, image: Tensor, student_probs: Tensor, teacher_probs: Tensor, box_masks: Tensor
+    ) -> Tensor:
         """Scalar loss.
 
         Args:

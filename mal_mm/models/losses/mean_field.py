@@ -70,7 +70,9 @@ class MeanField(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size < 3 or kernel_size % 2 == 0:
-            raise ValueError(f'`kernel_size` must be odd and at least 3, got {kernel_size}; use 3 or 5')
+            raise ValueError(
+                f'`kernel_size` must be odd and at least 3, got {kernel_size}; use 3 or 5'
+            )
         if num_iters < 0:
             raise ValueError(f'`num_iters` must be >= 0, got {num_iters}')
         if zeta <= 0:
@@ -109,7 +111,9 @@ class MeanField(nn.Module):
         if probs.shape != (N, H, W):
             raise ValueError(f'`probs` must be {(N, H, W)} like `image`, got {tuple(probs.shape)}')
         if box_masks is not None and box_masks.shape != probs.shape:
-            raise ValueError(f'`box_masks` must be {(N, H, W)} like `image`, got {tuple(box_masks.shape)}')
+            raise ValueError(
+                f'`box_masks` must be {(N, H, W)} like `image`, got {tuple(box_masks.shape)}'
+            )
         with torch.autocast(image.device.type, enabled=False), _no_denormals(image.device):
             return self._refine(image.float(), probs.float(), box_masks)
 
@@ -142,8 +146,10 @@ class MeanField(nn.Module):
         # One padded plane, flat: a neighbour is a constant offset, so every pass is a contiguous fused
         # multiply-add over the batch; the pad (0) is the message from beyond the crop's edge.
         P = W + 2 * radius
+
         def pad(t: Tensor) -> Tensor:
             return F.pad(t, (radius, radius, radius, radius)).flatten()
+
         z_flat, floor_flat, ceiling_flat = pad(z), pad(floor), pad(ceiling)
         weights_flat = [pad(w) for w in weights]
         total = torch.empty_like(z_flat)

@@ -23,7 +23,9 @@ def dice_loss(probs: Tensor, target: Tensor) -> Tensor:
         ValueError: the shapes differ.
     """
     if probs.shape != target.shape:
-        raise ValueError(f'`target` must be {tuple(probs.shape)} like `probs`, got {tuple(target.shape)}')
+        raise ValueError(
+            f'`target` must be {tuple(probs.shape)} like `probs`, got {tuple(target.shape)}'
+        )
     probs = probs.flatten(1).float()
     target = target.flatten(1).float()
     overlap = (probs * target).sum(1)

@@ -27,7 +27,9 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first_line = (
+            str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        )
         raise CheckpointError(
             f'{path}: cannot be read as a checkpoint ({first_line[:200]}); it is truncated, no torch file, or holds '
             'Python objects beside its weights, which are never loaded'
@@ -35,7 +37,11 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict):
         raise CheckpointError(f'{path}: holds a {type(content).__name__}, no state dict')
     state = content.get('state_dict', content)
-    tensors = {key: value for key, value in state.items() if torch.is_tensor(value)} if isinstance(state, dict) else {}
+    tensors = (
+        {key: value for key, value in state.items() if torch.is_tensor(value)}
+        if isinstance(state, dict)
+        else {}
+    )
     if not tensors:
         raise CheckpointError(f'{path}: holds no tensors; found keys {list(content)[:8]}')
     return tensors
@@ -63,7 +69,11 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     if missing or extra or shapes:
         parts = [
             f'{len(problem)} {what} ({", ".join(problem[:3])}{", ..." if len(problem) > 3 else ""})'
-            for problem, what in ((missing, 'missing'), (extra, 'left over'), (shapes, 'of another shape'))
+            for problem, what in (
+                (missing, 'missing'),
+                (extra, 'left over'),
+                (shapes, 'of another shape'),
+            )
             if problem
         ]
         raise CheckpointError(

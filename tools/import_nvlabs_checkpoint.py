@@ -1,0 +1,59 @@
+#!/usr/bin/env python
+"""Turn a checkpoint released by the authors of Mask Auto-Labeler into one of mal_mm, with the config that fits it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import mal_mm  # noqa: F401
+import torch
+from mal_mm.checkpoints.loading import CheckpointError, load_checkpoint, read_state_dict
+from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
+from mal_mm.formats.atomic import atomic_write
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Only weights are read from the file; pickled Python objects in it are refused.',
+    )
+    parser.add_argument('checkpoint', type=Path, help="the authors' Lightning file, *.ckpt")
+    parser.add_argument('out', type=Path, help='where to write our checkpoint, *.pth')
+    parser.add_argument(
+        '--config-out', type=Path, help='also write the config that matches it, *.py'
+    )
+    parser.add_argument(
+        '--num-heads', type=int, help='attention heads (default: one for 64 channels, at least 2)'
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        state = convert_state_dict(read_state_dict(args.checkpoint))
+        model_config = deduce_model(state, args.num_heads)
+        with atomic_write(args.out, 'wb') as file:
+            torch.save({'state_dict': state, 'meta': {'source': args.checkpoint.name}}, file)
+        load_checkpoint(MODELS.build(model_config), args.out)
+    except (CheckpointError, OSError) as error:
+        print(f'import_nvlabs_checkpoint: {error}', file=sys.stderr)
+        return 1
+    print(f'wrote {args.out}: {len(state)} tensors')
+    if args.config_out:
+        custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
+        config = Config(
+            dict(custom_imports=custom_imports, default_scope='mmdet', model=model_config)
+        )
+        with atomic_write(args.config_out) as file:
+            file.write(config.pretty_text)
+        print(f'wrote {args.config_out}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
