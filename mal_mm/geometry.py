@@ -21,6 +21,23 @@ EXPANSIONS = ('released', 'paper', 'fixed')
 # -- windows ----------------------------------------------------------------------------------------------
 
 
+def clip_boxes(boxes_xyxy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
+    """The part of each box that lies in the image, which is what a window is drawn around.
+
+    Human boxes end at the border; one that reaches far beyond it would shrink its object in the crop, and one of
+    10^9 px would fill the memory.
+
+    Args:
+        boxes_xyxy: (..., 4) real image coordinates.
+        image_hw: height and width of the image.
+
+    Returns:
+        (..., 4) float64; boxes beside the image end up without extent on its border.
+    """
+    height, width = image_hw
+    return np.clip(np.asarray(boxes_xyxy, dtype=np.float64), 0, [width, height, width, height])
+
+
 def round_outward(windows_xyxy: np.ndarray) -> np.ndarray:
     """Whole-pixel window around each real one: floor(left, top), ceil(right + 1, bottom + 1).
 
@@ -51,10 +68,7 @@ def expand_fixed(boxes_xyxy: np.ndarray, margin: float = 0.3) -> np.ndarray:
     """
     boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
-    return round_outward(
-        np.concatenate([boxes[:, :2], boxes[:, 2:]], axis=1)
-        + margin * np.concatenate([-half, half], 1)
-    )
+    return round_outward(boxes + margin * np.concatenate([-half, half], axis=1))
 
 
 def expand_randomly(
@@ -69,7 +83,7 @@ def expand_randomly(
     Args:
         box_xyxy: (4,) real image coordinates.
         theta: largest expansion, in halves of the box side, >= 0.
-        rng: source of randomness.
+        rng: source of randomness; the module `np.random` will do.
         rule: 'released' or 'paper'.
 
     Returns:
@@ -138,7 +152,7 @@ def crop_window(
     x0, y0, x1, y1 = (int(v) for v in window)
     if x1 <= x0 or y1 <= y0:
         raise ValueError(f'`window` must have x1 > x0 and y1 > y0, got {(x0, y0, x1, y1)}')
-    if 0 <= x0 and 0 <= y0 and x1 <= width and y1 <= height:
+    if x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height:
         content = image[y0:y1, x0:x1]
     elif padding == 'mean':
         content = np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)

@@ -47,7 +47,6 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: there is no such config.
     """
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     package, separator, name = args.config.partition('mal_mm::')
     path = config_path(name) if separator and not package else args.config
     if not Path(path).is_file():
@@ -55,6 +54,7 @@ def load_config(args: argparse.Namespace) -> Config:
             f'config {path!r} does not exist (from {Path.cwd()}); '
             "mal_mm's own are named as in mal_mm::mal/vit_mae_base.py"
         )
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:

@@ -18,7 +18,7 @@ EXAMPLES = """examples:
       --ann data/coco/annotations/instances_train2017.json --img-root data/coco/train2017 \\
       --out data/coco/annotations/instances_train2017_mal.json --report work_dirs/report
 
-exit status: 0 all labelled, 1 refused to start, 3 finished with skipped annotations
+exit status: 0 all labelled, 1 refused or failed (nothing written), 3 finished with skipped annotations
 """
 
 
@@ -70,6 +70,18 @@ def main() -> int:
         return 130
 
 
+def check(args: argparse.Namespace) -> None:
+    """Refuse now what would fail after hours of labeling."""
+    if not args.img_root.is_dir():
+        raise OSError(f'--img-root {args.img_root} is no folder')
+    if not args.out.parent.is_dir():
+        raise OSError(f'--out {args.out}: the folder {args.out.parent} does not exist')
+    if args.out.is_dir():
+        raise OSError(f'--out {args.out} is a folder; give the name of a file')
+    if args.threads < 1:
+        raise ValueError(f'--threads must be at least 1, got {args.threads}')
+
+
 def run(args: argparse.Namespace) -> int:
     # imported late: --help and wrong arguments answer at once
     from mal_mm.apis import MaskLabeler
@@ -79,11 +91,12 @@ def run(args: argparse.Namespace) -> int:
     from mal_mm.version import __version__
     from tqdm import tqdm
 
+    def refuse(error: Exception) -> int:
+        print(f'generate_pseudo_masks: {error}', file=sys.stderr)
+        return 1
+
     try:
-        if not args.img_root.is_dir():
-            raise OSError(f'--img-root {args.img_root} is no folder')
-        if not args.out.parent.is_dir():
-            raise OSError(f'--out {args.out}: the folder {args.out.parent} does not exist')
+        check(args)
         data = read_coco(args.ann)
         labeler = MaskLabeler(
             args.config,
@@ -96,8 +109,7 @@ def run(args: argparse.Namespace) -> int:
             amp=not args.no_amp,
         )
     except (AnnotationError, CheckpointError, OSError, ValueError) as error:
-        print(f'generate_pseudo_masks: {error}', file=sys.stderr)
-        return 1
+        return refuse(error)
 
     start = time.time()
     with tqdm(
@@ -113,8 +125,7 @@ def run(args: argparse.Namespace) -> int:
                 num_threads=args.threads,
             )
         except AnnotationError as error:
-            print(f'generate_pseudo_masks: {error}', file=sys.stderr)
-            return 1
+            return refuse(error)
     seconds = time.time() - start
     data['mal_mm'] = dict(
         version=__version__,
@@ -128,7 +139,10 @@ def run(args: argparse.Namespace) -> int:
             dict(annotation_id=skip.annotation_id, reason=skip.reason) for skip in summary.skips
         ],
     )
-    write_coco(data, args.out)
+    try:
+        write_coco(data, args.out)
+    except OSError as error:
+        return refuse(error)
     print(
         f'wrote {args.out}: {summary.masks} masks in {summary.images} images, {summary.masks / seconds:.1f} masks/s; '
         f'{summary.empty} came out empty and hold their box, {summary.crowds} crowd regions passed through, '

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Turn a checkpoint released by the authors of Mask Auto-Labeler into one of mal_mm, with the config that fits it."""
+"""Turn a checkpoint released by the authors of Mask Auto-Labeler into one of mal_mm.
+
+The config that fits it is written beside it on request.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-import mal_mm  # noqa: F401
 import torch
-from mal_mm.checkpoints.loading import CheckpointError, load_checkpoint, read_state_dict
-from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
-from mal_mm.formats.atomic import atomic_write
 from mmdet.registry import MODELS
 from mmengine.config import Config
+
+import mal_mm  # noqa: F401
+from mal_mm.checkpoints.loading import CheckpointError, check_state_dict, read_state_dict
+from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
+from mal_mm.formats.atomic import atomic_write
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,14 +39,21 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     try:
-        state = convert_state_dict(read_state_dict(args.checkpoint))
-        model_config = deduce_model(state, args.num_heads)
-        with atomic_write(args.out, 'wb') as file:
-            torch.save({'state_dict': state, 'meta': {'source': args.checkpoint.name}}, file)
-        load_checkpoint(MODELS.build(model_config), args.out)
-    except (CheckpointError, OSError) as error:
+        convert(args)
+    except (CheckpointError, OSError, ValueError) as error:
         print(f'import_nvlabs_checkpoint: {error}', file=sys.stderr)
         return 1
+    return 0
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Do what the command line says; write nothing unless the tensors fit the deduced model."""
+    state = convert_state_dict(read_state_dict(args.checkpoint), args.checkpoint)
+    model_config = deduce_model(state, args.num_heads, args.checkpoint)
+    model = MODELS.build(model_config)
+    check_state_dict(model, state, args.checkpoint, 'only ViT labelers can be imported')
+    with atomic_write(args.out, 'wb') as file:
+        torch.save({'state_dict': state, 'meta': {'source': args.checkpoint.name}}, file)
     print(f'wrote {args.out}: {len(state)} tensors')
     if args.config_out:
         custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
@@ -52,7 +63,6 @@ def main() -> int:
         with atomic_write(args.config_out) as file:
             file.write(config.pretty_text)
         print(f'wrote {args.config_out}')
-    return 0
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 usage() {
-  cat <<'EOF'
+  cat <<'USAGE'
 Usage: bash tools/setup_env.sh [--stack onedl|openmmlab] [--venv DIR] [--python EXE] [--force]
 
 Makes a virtual environment with mal_mm (editable), PyTorch, an OpenMMLab stack and mmcv's compiled ops.
@@ -19,8 +19,8 @@ Environment:
   TORCH_CUDA_ARCH_LIST CUDA architectures for mmcv's ops (default: asked from nvidia-smi)
   MAX_JOBS             compiler processes (default: all cores)
 
-Takes 4 to 5 minutes on two cores, most of it compiling mmcv; under a minute from a warm pip cache.
-EOF
+Takes 5 to 10 minutes on two cores, most of it compiling mmcv; about a minute from a warm pip cache.
+USAGE
 }
 
 stack=onedl venv='' python=python3 force=0
@@ -34,58 +34,89 @@ while [ $# -gt 0 ]; do
     *) echo "setup_env.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
   esac
 done
+torch_spec='torch==2.13.0' torchvision_spec='torchvision==0.28.0' # a matching pair
 case "$stack" in
-  onedl)     torch_spec='torch==2.13.0' torchvision_spec='torchvision==0.28.0' mmcv='onedl-mmcv' other='mmcv' default_venv=.venv ;;
-  openmmlab) torch_spec='torch==2.13.0' torchvision_spec='torchvision==0.28.0' mmcv='mmcv' other='onedl-mmcv' default_venv=.venv-openmmlab ;;
+  onedl)     mmcv='onedl-mmcv' foreign='mmengine mmcv mmdet mmpretrain' default_venv=.venv ;;
+  openmmlab) mmcv='mmcv' foreign='onedl_mmengine onedl_mmcv onedl_mmdetection onedl_mmpretrain' default_venv=.venv-openmmlab ;;
   *) echo "setup_env.sh: --stack must be onedl or openmmlab, got '$stack'" >&2; exit 2 ;;
 esac
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-invoked_from=$PWD
-cd "$root"
 case "$venv" in
   '') venv=$root/$default_venv ;;
   /*) ;;
-  *)  venv=$invoked_from/$venv ;;
+  *)  venv=$PWD/$venv ;;
 esac
+cd "$root"
 py=$venv/bin/python
 stamp=$venv/.mal_mm_complete
 
-# The stamp names all that an install depends on, the place of the editable checkout included.
-wanted=$( { echo "$stack $root $torch_spec"; cat requirements/*.txt pyproject.toml setup.py tools/setup_env.sh; } | sha256sum | cut -c1-32)
-if [ "$force" = 0 ] && [ -x "$py" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+# The stamp names all that an install depends on, the place of the editable checkout included. The
+# linter's settings in pyproject.toml are none of it.
+wanted=$( { echo "$stack $root $torch_spec $torchvision_spec"
+            cat requirements/*.txt setup.py tools/setup_env.sh
+            sed '/^\[tool\.ruff\]/,$d' pyproject.toml; } | sha256sum | cut -c1-32)
+is_complete() { [ "$force" = 0 ] && [ -x "$py" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
+if is_complete; then
   echo "setup_env.sh: $venv is complete ($stack)"
   exit 0
 fi
 
-step() { echo "==> $*"; }
+step() { echo "==> [$((SECONDS / 60)) min $((SECONDS % 60)) s] $*"; }
+fail() { echo "setup_env.sh: $*" >&2; exit 1; }
 
-if [ ! -x "$py" ]; then
+mkdir -p "$venv"
+if command -v flock >/dev/null; then
+  exec 9>"$venv/.setup_env.lock"
+  if ! flock -n 9; then
+    step "another setup_env.sh works on $venv; waiting for it"
+    flock 9
+    if is_complete; then
+      echo "setup_env.sh: $venv is complete ($stack)"
+      exit 0
+    fi
+  fi
+fi
+
+# A venv that was interrupted, or whose interpreter is gone, is made anew; a live one goes on.
+if ! "$py" -m pip --version >/dev/null 2>&1; then
   step "making $venv"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-    { echo "setup_env.sh: $python is older than Python 3.10; name a newer one with --python" >&2; exit 1; }
+    fail "$python is missing or older than Python 3.10; name a newer one with --python"
+  rm -rf "$venv/bin" "$venv/lib" "$venv/lib64" "$venv/include" "$venv/pyvenv.cfg"
   "$python" -m venv "$venv" ||
-    { echo "setup_env.sh: could not make $venv (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+    fail "could not make $venv (on Debian and Ubuntu: apt-get install python3-venv)"
 fi
-if "$py" -m pip show -q "$other" >/dev/null 2>&1; then
-  echo "setup_env.sh: $venv already holds $other, which shares its import name with $mmcv; give another folder with --venv" >&2
-  exit 1
-fi
+for name in $foreign; do
+  if compgen -G "$venv/lib/python3*/site-packages/$name-[0-9]*.dist-info" >/dev/null; then
+    fail "$venv already holds ${name//_/-}, which shares its import name with a part of the $stack stack;" \
+      "give another folder with --venv"
+  fi
+done
 rm -f "$stamp"
 pip() { "$py" -m pip --disable-pip-version-check "$@"; }
 
+has_gpu=0
+if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then has_gpu=1; fi
+
 step 'pip and build tools'
 pip install -q -U -r requirements/build.txt
+if [ "$has_gpu" = 0 ] && [ -z "${TORCH_INDEX_URL:-}" ] && ! pip show -q torch >/dev/null 2>&1; then
+  echo "    no GPU here; should pip fetch gigabytes of CUDA, interrupt it and set" \
+    "TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu"
+fi
 step "$torch_spec"
 pip install -q ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$torch_spec"
 
 mmcv_ops_work() { "$py" -c 'import mmcv.ops' >/dev/null 2>&1; }
 requirement_of() { grep -E "^$1==" "requirements/$stack.txt"; }
-mmcv_version_right() { [ "$mmcv==$(pip list --format=freeze 2>/dev/null | sed -n "s/^$mmcv==//p")" = "$(requirement_of "$mmcv")" ]; }
+mmcv_version_right() {
+  [ "$mmcv==$(pip list --format=freeze 2>/dev/null | sed -n "s/^$mmcv==//p")" = "$(requirement_of "$mmcv")" ]
+}
 
 # The ops are compiled for the GPU of this machine if it has one and a CUDA compiler, else for the CPU.
 force_cuda=0
-if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
+if [ "$has_gpu" = 1 ]; then
   if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
     force_cuda=1
     : "${TORCH_CUDA_ARCH_LIST:=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | sort -u | paste -sd';')}"
@@ -95,28 +126,32 @@ if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
     echo "  phase-2 models with deformable convolution do. Install the CUDA toolkit of your torch and repeat with --force." >&2
   fi
 fi
-if ! mmcv_version_right || ! mmcv_ops_work; then
+rebuild=$force # --force is how one gets CUDA ops after installing the toolkit
+if [ "$rebuild" = 1 ] || ! mmcv_version_right || ! mmcv_ops_work; then
   step "mmcv ($stack), compiled with its ops, FORCE_CUDA=$force_cuda: some minutes when pip has no cached wheel"
-  export MMCV_WITH_OPS=1 FORCE_CUDA=$force_cuda MAX_JOBS="${MAX_JOBS:-$(nproc)}"
-  export CFLAGS="${CFLAGS:--O2 -g0}" # without -g0 the build is half as long again and the wheel 20 times larger
-  mmengine=$(grep -E '^(onedl-)?mmengine==' "requirements/$stack.txt")
-  pip install -q --no-build-isolation "$mmengine" "$(requirement_of "$mmcv")"
-  # pip may have cached a wheel made without ops (a build with isolation) or against another torch.
-  if ! mmcv_ops_work; then
-    step 'the cached mmcv wheel has no working ops: compiling again'
+  # Without -g0 the build takes half as long again, and the wheel is 20 times larger.
+  export MMCV_WITH_OPS=1 FORCE_CUDA=$force_cuda MAX_JOBS="${MAX_JOBS:-$(nproc)}" CFLAGS="${CFLAGS:--O2 -g0}"
+  if [ "$rebuild" = 0 ]; then
+    mmengine=$(grep -E '^(onedl-)?mmengine==' "requirements/$stack.txt")
+    pip install -q --no-build-isolation "$mmengine" "$(requirement_of "$mmcv")"
+  fi
+  # pip may have cached a wheel made without ops (a build with isolation), for the CPU or another torch.
+  if [ "$rebuild" = 1 ] || ! mmcv_ops_work; then
+    step 'no usable mmcv wheel in the cache: compiling'
     pip install -q --no-build-isolation --no-cache-dir --force-reinstall --no-deps "$(requirement_of "$mmcv")"
   fi
 fi
-step "mmdet and mmpretrain ($stack), mal_mm and its tools"
+step "mmdet and mmpretrain ($stack)"
 pip install -q -r "requirements/$stack.txt"
-# torchvision would pull its own torch; the versions are a matching pair.
-pip install -q --no-deps "$torchvision_spec"
+# Without --no-deps torchvision would pull a torch of its own.
+pip install -q --no-deps ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$torchvision_spec"
+step 'mal_mm and its tools'
 pip install -q --no-build-isolation -e '.[report,dev]'
 step 'checking'
-"$py" - <<'EOF' || { echo "setup_env.sh: the environment does not work; see above" >&2; exit 1; }
+"$py" - <<'CHECK' || fail 'the environment does not work; see above'
 import mmcv.ops, torch, mal_mm  # noqa: E401
 print(f'mal_mm {mal_mm.__version__}, torch {torch.__version__}, mmcv {mmcv.__version__} with ops, '
       f'{torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"}')
-EOF
-echo "$wanted" > "$stamp"
-echo "setup_env.sh: $venv is complete; source $venv/bin/activate to use it"
+CHECK
+echo "$wanted" > "$stamp.new" && mv "$stamp.new" "$stamp"
+step "$venv is complete; source $venv/bin/activate to use it"

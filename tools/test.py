@@ -11,11 +11,13 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
+import mal_mm  # noqa: F401  (first: mends what importing mmdet.evaluation would trip over)
+
+# isort: split
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
 
-import mal_mm  # noqa: F401  (registers, and lets configs inherit from `mal_mm::`)
 from mal_mm.launcher import add_common_arguments, build_runner, load_config
 
 DEFAULT_TTA_MODEL = {

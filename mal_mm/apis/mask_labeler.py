@@ -11,10 +11,10 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from ..checkpoints.loading import load_checkpoint
 from ..labeling.engine import LabelingEngine
 from ..labeling.image_io import read_image
 from ..labeling.pseudo_mask import PseudoMask
-from ..checkpoints.loading import load_checkpoint
 
 
 class MaskLabeler:
@@ -99,7 +99,13 @@ class MaskLabeler:
             raise ValueError(
                 f'`image` must be a path or an (H, W, 3) uint8 RGB array, got {found}'
             )
-        boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
+        boxes = np.asarray(boxes_xyxy, dtype=np.float64)
+        if boxes.size == 0:
+            boxes = boxes.reshape(0, 4)
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise ValueError(
+                f'`boxes_xyxy` must be (n, 4), got {boxes.shape}; one box is [[x0, y0, x1, y1]]'
+            )
         height, width = image.shape[:2]
         ok = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
         ok &= (boxes[:, 2:] > 0).all(1) & (boxes[:, 0] < width) & (boxes[:, 1] < height)

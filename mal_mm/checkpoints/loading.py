@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import re
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -24,16 +28,13 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f'{path}: no such checkpoint file')
+    # Lightning may keep the command line beside the weights, as a plain bag (torch >= 2.5)
+    safe_globals = getattr(torch.serialization, 'safe_globals', lambda _: nullcontext())
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        first_line = (
-            str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        )
-        raise CheckpointError(
-            f'{path}: cannot be read as a checkpoint ({first_line[:200]}); it is truncated, no torch file, or holds '
-            'Python objects beside its weights, which are never loaded'
-        ) from error
+        raise CheckpointError(f'{path}: {_why_unreadable(path, error)}') from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path}: holds a {type(content).__name__}, no state dict')
     state = content.get('state_dict', content)
@@ -47,6 +48,73 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """What the file is instead; torch's own message advises to switch its protection off."""
+    with path.open('rb') as file:
+        head = file.read(512)
+    if not head:
+        return 'is an empty file; copy or download it again'
+    if head.startswith(b'PK\x03\x04'):
+        if not zipfile.is_zipfile(path):
+            return 'is truncated; copy or download it again'
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if not any(name.endswith('/data.pkl') for name in names):
+            return f'is a zip archive of other things ({", ".join(names[:3])}), no checkpoint'
+    forbidden = re.search(r'GLOBAL ([\w.]+)', str(error))
+    if forbidden or head[0] == 0x80:
+        what = f'the Python object {forbidden[1]}' if forbidden else 'pickled Python objects'
+        return (
+            f'holds {what}; loading that could run any code, so only files of tensors and plain '
+            'values are read'
+        )
+    if all(byte >= 0x20 or byte in b'\t\n\r' for byte in head):
+        start = head.decode(errors='replace').splitlines()[0][:60]
+        return (
+            f'is a text file ({start!r} ...), no checkpoint; a download may have left a web page '
+            'or a pointer in its place'
+        )
+    return (
+        f'cannot be read as a checkpoint ({type(error).__name__}); it is damaged or no torch file'
+    )
+
+
+def check_state_dict(
+    model: nn.Module, state: dict[str, torch.Tensor], source: str | Path, cure: str
+) -> None:
+    """Make sure that a state dict has each of a model's tensors, and no others.
+
+    Args:
+        model: the model to load into.
+        state: name -> tensor.
+        source: the file's name, for the error.
+        cure: what to do about it, for the error.
+
+    Raises:
+        CheckpointError: tensors are missing, left over, or of another shape.
+    """
+    own = model.state_dict()
+    problems = {
+        'missing': [key for key in own if key not in state],
+        'left over': [key for key in state if key not in own],
+        'of another shape': [
+            f'{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}'
+            for key in own
+            if key in state and state[key].shape != own[key].shape
+        ],
+    }
+    parts = [
+        f'{len(found)} {what} ({", ".join(found[:3])}{", ..." if len(found) > 3 else ""})'
+        for what, found in problems.items()
+        if found
+    ]
+    if parts:
+        raise CheckpointError(
+            f'{source}: is a checkpoint of another architecture than the config: tensors '
+            f'{", ".join(parts)}; {cure}'
+        )
+
+
 def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     """Load every tensor of a model from a checkpoint of the same architecture.
 
@@ -55,29 +123,8 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
         path: see `read_state_dict`.
 
     Raises:
-        CheckpointError: the file cannot be read, or tensors are missing, left over, or of another shape.
+        CheckpointError: the file cannot be read, or its tensors do not fit.
     """
     state = read_state_dict(path)
-    own = model.state_dict()
-    missing = [key for key in own if key not in state]
-    extra = [key for key in state if key not in own]
-    shapes = [
-        f'{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}'
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    if missing or extra or shapes:
-        parts = [
-            f'{len(problem)} {what} ({", ".join(problem[:3])}{", ..." if len(problem) > 3 else ""})'
-            for problem, what in (
-                (missing, 'missing'),
-                (extra, 'left over'),
-                (shapes, 'of another shape'),
-            )
-            if problem
-        ]
-        raise CheckpointError(
-            f'{path}: is a checkpoint of another architecture than the config: tensors {", ".join(parts)}; '
-            'give the config that it was trained with'
-        )
+    check_state_dict(model, state, path, 'give the config that it was trained with')
     model.load_state_dict(state)

@@ -6,6 +6,7 @@ Only key names and tensor shapes are known here; the architecture is deduced fro
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
 
@@ -29,11 +30,14 @@ _RULES = (
 )
 
 
-def convert_state_dict(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def convert_state_dict(
+    state: dict[str, torch.Tensor], source: str | Path = 'state dict'
+) -> dict[str, torch.Tensor]:
     """Rename the released tensors to MaskAutoLabeler's.
 
     Args:
         state: `state_dict` of the authors' file, keys `student.*` and `teacher.*`.
+        source: the file's name, for the error.
 
     Raises:
         CheckpointError: names that do not belong to a released ViT checkpoint.
@@ -50,22 +54,48 @@ def convert_state_dict(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
             unknown.append(key)
     if unknown or not converted:
         raise CheckpointError(
-            f'not a released Mask Auto-Labeler ViT checkpoint: {len(unknown)} of {len(state)} tensors have unknown '
-            f'names, e.g. {", ".join(unknown[:4])}'
+            f'{source}: not a released Mask Auto-Labeler ViT checkpoint: {len(unknown)} of '
+            f'{len(state)} tensors have unknown names, e.g. {", ".join(unknown[:4])}'
         )
     return converted
 
 
-def deduce_model(state: dict[str, torch.Tensor], num_heads: int | None = None) -> dict:
+def deduce_model(
+    state: dict[str, torch.Tensor],
+    num_heads: int | None = None,
+    source: str | Path = 'state dict',
+) -> dict:
     """The model config that fits a converted state dict.
 
     Args:
         state: what `convert_state_dict` gives.
-        num_heads: attention heads; None: one for 64 channels, at least 2. (The tensors do not tell.)
+        num_heads: attention heads, which the tensors do not tell; None: one for 64 channels, at
+            least 2.
+        source: the file's name, for the error.
 
     Returns:
         Config of MaskAutoLabeler with the released decoder.
+
+    Raises:
+        CheckpointError: the tensors that tell the architecture are not all there.
+        ValueError: `num_heads` does not divide the width.
     """
+    try:
+        model = _deduce_model(state, num_heads)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f'{source}: a part of the network is missing ({error}); '
+            'copy or download the file again'
+        ) from error
+    arch = model['network']['encoder']['arch']
+    if arch['embed_dims'] % arch['num_heads']:
+        raise ValueError(
+            f'`num_heads` must divide the width {arch["embed_dims"]} of the ViT, got {num_heads}'
+        )
+    return model
+
+
+def _deduce_model(state: dict[str, torch.Tensor], num_heads: int | None) -> dict:
     prefix = 'student.encoder.'
     width = state[f'{prefix}cls_token'].shape[-1]
     depth = 1 + max(int(key.split('.')[3]) for key in state if key.startswith(f'{prefix}layers.'))

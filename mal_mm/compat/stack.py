@@ -92,7 +92,7 @@ def check_stack(versions: Mapping[str, str]) -> list[str]:
     if not versions.keys() - {'torch', 'mmcv-lite'}:
         return [
             'none of mmengine, mmcv, mmdet and mmpretrain is installed; '
-            f'{NEW_ENVIRONMENT}; in an environment of your own, {INSTALL_ALL.format(stack="onedl")}'
+            f'{NEW_ENVIRONMENT}; in one of your own, {INSTALL_ALL.format(stack="onedl")}'
         ]
     present = {
         name: [each for each in stack if each.distribution in versions]
@@ -102,7 +102,8 @@ def check_stack(versions: Mapping[str, str]) -> list[str]:
         mixed = [each.distribution for stack in present.values() for each in stack]
         found = ', '.join(f'{name} {versions[name]}'.strip() for name in mixed)
         return [
-            f'two distributions that overwrite each other are mixed here ({found}), wanted is one; '
+            f'two distributions that overwrite each other are mixed here ({found}), '
+            'wanted is one; '
             f'{NEW_ENVIRONMENT} beside this one; to mend this one, '
             f'`pip uninstall -y {" ".join(mixed)}` and then '
             f'{INSTALL_ALL.format(stack="onedl")} (or openmmlab in the place of onedl)'

@@ -33,11 +33,11 @@ class CocoBoxDataset(BaseDetDataset):
             AnnotationError: the file is missing, broken or not COCO-style.
         """
         data = read_coco(self.ann_file)
+        usable, skips = split_usable(data, self.ann_file)  # first: it checks the ids
         categories = data.get('categories') or []
         labels = {category['id']: label for label, category in enumerate(categories)}
         if 'classes' not in self._metainfo:
             self._metainfo['classes'] = tuple(str(c.get('name', c['id'])) for c in categories)
-        usable, skips = split_usable(data, self.ann_file)
         if skips:
             first = '; '.join(f'annotation {s.annotation_id}: {s.reason}' for s in skips[:5])
             MMLogger.get_current_instance().warning(
@@ -58,7 +58,7 @@ class CocoBoxDataset(BaseDetDataset):
         root = Path(self.data_prefix.get('img') or self.data_root or '.')
         return [
             dict(
-                img_path=str(resolve_under(root, image['file_name'])),
+                img_path=str(resolve_under(root, image.get('file_name'))),
                 img_id=image['id'],
                 width=image.get('width'),
                 height=image.get('height'),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections import Counter
 
 import numpy as np
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.logging import MMLogger
+from PIL import Image
 from torch.utils.data import Dataset
 
 from .random_state import numpy_seed
+
+# What missing and damaged images raise; the last two come of damaged headers and PNG chunks.
+UNREADABLE = (OSError, Image.DecompressionBombError, SyntaxError)
 
 
 @DATASETS.register_module()
@@ -72,59 +76,50 @@ class RoIDataset(Dataset):
         if self._fully_initialized:
             return
         self.dataset.full_init()
-        coordinates, image_index, labels, box_index = (
-            array('d'),
-            array('l'),
-            array('l'),
-            array('l'),
-        )
+        coordinates = array('d')  # float32 would move boxes of exactly `min_area` to either side
+        image_index, labels, box_index = array('i'), array('i'), array('i')
+        ignored = 0
         for index in range(len(self.dataset)):
             for number, instance in enumerate(self.dataset.get_data_info(index)['instances']):
                 if instance.get('ignore_flag', 0):
+                    ignored += 1
                     continue
                 coordinates.extend(instance['bbox'])
                 image_index.append(index)
                 labels.append(instance['bbox_label'])
                 box_index.append(number)
         boxes = np.frombuffer(coordinates, dtype=np.float64).reshape(-1, 4)
-        keep = self._usable(boxes)
-        self.boxes_xyxy = boxes[keep].astype(np.float32)
-        self.image_index = np.frombuffer(image_index, dtype=np.int_)[keep].astype(np.int32)
-        self.labels = np.frombuffer(labels, dtype=np.int_)[keep].astype(np.int32)
-        self.box_index = np.frombuffer(box_index, dtype=np.int_)[keep].astype(np.int32)
+        keep = self._usable(boxes, ignored)
+        self.boxes_xyxy = boxes.astype(np.float32)[keep]
+        self.image_index = np.frombuffer(image_index, dtype=np.int32)[keep]
+        self.labels = np.frombuffer(labels, dtype=np.int32)[keep]
+        self.box_index = np.frombuffer(box_index, dtype=np.int32)[keep]
         self._fully_initialized = True
 
-    def _usable(self, boxes: np.ndarray) -> np.ndarray:
-        width, height = (boxes[:, 2:] - boxes[:, :2]).T
-        finite = np.isfinite(boxes).all(axis=1)
-        positive = finite & (width > 0) & (height > 0)
-        large = (
-            positive
-            & (width * height > self.min_area)
-            & (np.minimum(width, height) > self.min_side)
-        )
-        dropped = Counter(
-            {
-                'not finite': int((~finite).sum()),
-                'without extent': int((finite & ~positive).sum()),
-                f'area <= {self.min_area} px^2 or side <= {self.min_side} px': int(
-                    (positive & ~large).sum()
-                ),
-            }
-        )
+    def _usable(self, boxes: np.ndarray, ignored: int) -> np.ndarray:
+        """(n, 4) -> (n,) bool; says how many boxes go and why."""
+        with np.errstate(invalid='ignore', over='ignore'):
+            finite = np.isfinite(boxes.astype(np.float32)).all(axis=1)
+            width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+            positive = finite & (width > 0) & (height > 0)
+            large = positive & (width * height > self.min_area)
+            large &= (width > self.min_side) & (height > self.min_side)
+        small = int((positive & ~large).sum())
+        dropped = {
+            'crowds or ignored': ignored,
+            'not finite': int((~finite).sum()),
+            'without extent': int((finite & ~positive).sum()),
+            f'with area <= {self.min_area} px^2 or a side <= {self.min_side} px': small,
+        }
         reasons = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
+        of_all = f'{ignored + len(boxes)} boxes in {len(self.dataset)} images'
         if not large.any():
+            cure = 'lower `min_area` / `min_side`' if small else 'check `ann_file`'
             raise ValueError(
-                f'no box left to train on: {len(boxes)} boxes in {len(self.dataset)} images'
-                + (
-                    f', dropped: {reasons}; lower `min_area` / `min_side` for small objects'
-                    if reasons
-                    else ''
-                )
+                f'no box left to train on: {of_all}, dropped: {reasons or "none"}; {cure}'
             )
         MMLogger.get_current_instance().info(
-            f'RoIDataset: {int(large.sum())} of {len(boxes)} boxes in {len(self.dataset)} images'
-            + (f'; dropped: {reasons}' if reasons else '')
+            f'RoIDataset: {int(large.sum())} of {of_all}, dropped: {reasons or "none"}'
         )
         return large
 
@@ -157,9 +152,7 @@ class RoIDataset(Dataset):
                     return self.pipeline(sample)
                 with numpy_seed(self.seed, box_number, view):
                     return self.pipeline(sample)
-            except (
-                OSError
-            ) as error:  # missing, unreadable and truncated images; Pillow's errors are OSErrors
+            except UNREADABLE as error:
                 self._warn_once(sample['img_path'], error)
             index = (index + self._step) % len(self)
         raise OSError(
@@ -169,8 +162,13 @@ class RoIDataset(Dataset):
 
     @property
     def _step(self) -> int:
-        # far enough to leave the bad image's boxes, which stand side by side
-        return max(len(self) // 61, 1)
+        # The boxes of a bad image, and often bad images too, stand side by side. Golden-ratio
+        # steps leave any such stretch soon; sharing no divisor with the length, they meet no
+        # sample twice.
+        step = max(round(0.618 * len(self)), 1)
+        while math.gcd(step, len(self)) > 1:
+            step += 1
+        return step
 
     def _warn_once(self, path: str, error: Exception) -> None:
         if path not in self._unreadable:

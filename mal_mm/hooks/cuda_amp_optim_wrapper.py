@@ -8,12 +8,13 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 
 @OPTIM_WRAPPERS.register_module()
-def CudaAmpOptimWrapper(  # noqa: N802 - stands for a class in configs
+def CudaAmpOptimWrapper(
     loss_scale: str | float = 'dynamic', dtype: str | None = None, **kwargs: object
 ) -> OptimWrapper:
     """mmengine's AmpOptimWrapper on a GPU, its plain OptimWrapper on a CPU.
 
-    AmpOptimWrapper refuses to be built without an accelerator, and one config is to run on a laptop and on 8 GPUs.
+    AmpOptimWrapper refuses to be built without an accelerator, and one config is to run on a
+    laptop and on 8 GPUs.
 
     Args:
         loss_scale, dtype: see mmengine's AmpOptimWrapper.

@@ -12,7 +12,7 @@ from torch import nn
 
 @HOOKS.register_module()
 class EMATeacherHook(MeanTeacherHook):
-    """mmdet's MeanTeacherHook with the paper's momentum, fused updates, and a start that respects `load_from`.
+    """mmdet's MeanTeacherHook with the paper's momentum, fused, and respecting `load_from`.
 
     Source: MAL, arXiv 2301.03992, Sec. 3.3: momentum 0.996, after every iteration.
 
@@ -30,17 +30,24 @@ class EMATeacherHook(MeanTeacherHook):
         super().__init__(momentum=1 - momentum, interval=interval)
 
     def before_train(self, runner: Runner) -> None:
-        """Check that there are two networks. MaskAutoLabeler has started the teacher as the student's copy; copying
-        here, as the parent does, would undo a teacher loaded by `load_from`."""
+        """Check that there are two networks.
+
+        MaskAutoLabeler has started the teacher as the student's copy; copying here, as the parent
+        does, would undo a teacher loaded by `load_from`.
+        """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not (hasattr(model, 'student') and hasattr(model, 'teacher')):
             raise TypeError(
-                f'EMATeacherHook needs a model with `student` and `teacher`, got {type(model).__name__}'
+                'EMATeacherHook needs a model with `student` and `teacher`, '
+                f'got {type(model).__name__}'
             )
 
     @torch.no_grad()
     def momentum_update(self, model: nn.Module, momentum: float) -> None:
-        """teacher <- (1 - momentum) * teacher + momentum * student (mmdet's convention), all tensors at once."""
+        """teacher <- (1 - momentum) * teacher + momentum * student, all tensors at once.
+
+        This is mmdet's convention of the momentum; the constructor has the paper's.
+        """
         # a frozen encoder is one module in both networks and stays as it is
         pairs = [
             (teacher, student)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..formats.coco import Skip, index_images, split_usable
+from ..formats.boxes import Skip, box_problem
+from ..formats.coco import index_images, split_usable
 from ..formats.paths import resolve_under
 from .engine import Crop, LabelingEngine
 from .image_io import read_image
@@ -90,10 +91,11 @@ def label_coco(
     for skip in bad_boxes:
         _skip(annotations, images_by_id, skip, summary)
 
-    def load(image: _Image) -> list[Crop]:
-        pixels = read_image(resolve_under(img_root, image.record['file_name']))
+    def load(image: _Image) -> tuple[list[int], list[Crop], list[Skip]]:
+        pixels = read_image(resolve_under(img_root, image.record.get('file_name')))
         _check_size(image.record, pixels)
-        return engine.make_crops(pixels, _boxes_xyxy(annotations, image.places))
+        places, skips = _part_beside(annotations, image.places, pixels)
+        return places, engine.make_crops(pixels, _boxes_xyxy(annotations, places)), skips
 
     # file order, so that a disk reads forward
     todo = [
@@ -101,22 +103,23 @@ def label_coco(
     ]
     prepared = _prefetch(todo, load, num_threads)
 
-    def readable() -> Iterator[tuple[int, list[Crop]]]:
-        for number, future in enumerate(prepared):
+    def readable() -> Iterator[tuple[tuple[int, ...], list[Crop]]]:
+        for image, future in zip(todo, prepared, strict=True):
             try:
-                crops = future.result()
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                for place in todo[number].places:
-                    skip = Skip(place, annotations[place].get('id'), str(error))
-                    _skip(annotations, images_by_id, skip, summary)
-                if on_image:
-                    on_image(len(todo[number].places))
-                continue
-            summary.images += 1
-            yield number, crops
+                places, crops, skips = future.result()
+                summary.images += 1
+            except (OSError, ValueError) as error:
+                places, crops = [], []
+                skips = [Skip(i, annotations[i].get('id'), str(error)) for i in image.places]
+            for skip in skips:
+                _skip(annotations, images_by_id, skip, summary)
+            if on_image and skips:
+                on_image(len(skips))
+            if places:
+                yield tuple(places), crops
 
-    for number, masks in engine.stream(readable()):
-        for place, mask in zip(todo[number].places, masks, strict=True):
+    for places, masks in engine.stream(readable()):
+        for place, mask in zip(places, masks, strict=True):
             summary.empty += _write(annotations[place], mask)
         summary.masks += len(masks)
         if on_image:
@@ -139,18 +142,37 @@ def _prefetch(items: list, load: Callable, num_threads: int) -> Iterator[Future]
 
 def _boxes_xyxy(annotations: list[dict], places: list[int]) -> np.ndarray:
     boxes = np.array([annotations[place]['bbox'] for place in places], dtype=np.float64)
+    boxes = boxes.reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
 
 
 def _check_size(record: dict, pixels: np.ndarray) -> None:
     height, width = pixels.shape[:2]
-    stated = record.get('width', width), record.get('height', height)
+    # an image without a size in its record is taken as it is
+    stated = record.get('width') or width, record.get('height') or height
     if stated != (width, height):
         raise ValueError(
             f'{record["file_name"]} is {width} x {height} pixels but its record says {stated[0]} x {stated[1]}; '
             'boxes and image would not fit each other'
         )
+
+
+def _part_beside(
+    annotations: list[dict], places: list[int], pixels: np.ndarray
+) -> tuple[list[int], list[Skip]]:
+    """Part boxes that meet the image from those beside it: where a record has no size, its pixels tell."""
+    size = dict(height=pixels.shape[0], width=pixels.shape[1])
+    problems = {
+        place: box_problem(annotations[place], {annotations[place]['image_id']: size})
+        for place in places
+    }
+    skips = [
+        Skip(place, annotations[place].get('id'), problem)
+        for place, problem in problems.items()
+        if problem
+    ]
+    return [place for place, problem in problems.items() if not problem], skips
 
 
 def _write(annotation: dict, mask: PseudoMask) -> bool:

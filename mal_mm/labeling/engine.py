@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..geometry import box_to_crop, crop_window, expand_fixed, paste_probs
+from ..geometry import box_to_crop, clip_boxes, crop_window, expand_fixed, paste_probs
 from ..models import MaskAutoLabeler
 from .pseudo_mask import PseudoMask
 from .quality import mask_quality
@@ -88,6 +88,7 @@ class LabelingEngine:
         """
         boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
         image_hw = image.shape[:2]
+        windows = expand_fixed(clip_boxes(boxes, image_hw), self.margin)
         return [
             Crop(
                 crop_window(image, window, self.crop_size, self.padding),
@@ -96,7 +97,7 @@ class LabelingEngine:
                 box,
                 image_hw,
             )
-            for box, window in zip(boxes, expand_fixed(boxes, self.margin), strict=True)
+            for box, window in zip(boxes, windows, strict=True)
         ]
 
     def stream(

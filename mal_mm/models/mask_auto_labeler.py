@@ -23,17 +23,21 @@ NETWORKS = ('teacher', 'student', 'both')
 class MaskAutoLabeler(BaseModel):
     """Student and teacher of the Mask Auto-Labeler.
 
-    Source: MAL, arXiv 2301.03992. The student learns from boxes (MIL loss) and from the mean-field refinement of
-    the average of both networks' masks (CRF loss). EMATeacherHook moves the teacher after each iteration.
+    Source: MAL, arXiv 2301.03992. The student learns from boxes (MIL loss) and from the mean-field
+    refinement of the average of both networks' masks (CRF loss). EMATeacherHook moves the teacher
+    after each iteration.
 
     Args:
-        network: config of the MaskNetwork; student and teacher are both built from it. A frozen encoder is shared.
+        network: config of the MaskNetwork; student and teacher are both built from it. A frozen
+            encoder is shared.
         mil_loss, crf_loss: configs of the losses.
-        mil_ramp_iters, crf_ramp_iters: in epoch 0 the loss weight grows linearly from 0 over so many iterations
-            (released 1000 and 4000); 0 for none.
-        test_cfg: how to label, see `MaskLabeler`: network, flip, mask_threshold, crop_size, margin, padding.
+        mil_ramp_iters, crf_ramp_iters: in epoch 0 the loss weight grows linearly from 0 over so
+            many iterations (released 1000 and 4000); 0 for none.
+        test_cfg: how to label, see `MaskLabeler`: network, flip, mask_threshold, crop_size,
+            margin, padding.
         data_preprocessor: config of the MALDataPreprocessor.
-        init_cfg: mmengine initialisation.
+        init_cfg: dict(type='Pretrained', checkpoint=...) for the weights of a whole labeler,
+            teacher included.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class MaskAutoLabeler(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        # built here: mmengine's own registry would look for it in the scope that happens to be current
+        # built here: mmengine's own registry would look in the scope that happens to be current
         preprocessor = MODELS.build({'type': 'MALDataPreprocessor', **(data_preprocessor or {})})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.student = MODELS.build(network)
@@ -62,10 +66,11 @@ class MaskAutoLabeler(BaseModel):
         self.test_cfg = dict(test_cfg or {})
 
     def init_weights(self) -> None:
-        """Initialise the student and start the teacher as its copy."""
+        """Initialise the student, copy it to the teacher, then load what `init_cfg` names."""
         self.student.init_weights()
         self.teacher.load_state_dict(self.student.state_dict())
-        self._is_init = True
+        self.teacher.is_init = True
+        super().init_weights()
 
     def forward(
         self, inputs: dict[str, Tensor], data_samples: list | None = None, mode: str = 'tensor'
@@ -89,8 +94,8 @@ class MaskAutoLabeler(BaseModel):
             data_samples: unused.
 
         Returns:
-            Scalars `loss_mil`, `loss_crf`, and for the log `box_fill`: the share of the box that the student marks
-            (0 empty, 1 the whole box).
+            Scalars `loss_mil`, `loss_crf`, and for the log `box_fill`: the share of the box that
+            the student marks (0 empty, 1 the whole box).
         """
         images, box_areas = inputs['images'], inputs['box_areas']
         student_probs = self.student(inputs['student_images'], box_areas).float().sigmoid()
@@ -109,7 +114,7 @@ class MaskAutoLabeler(BaseModel):
         )
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """mmengine's, with the logged values averaged over all ranks (the gradient's loss stays local)."""
+        """mmengine's, with the logged values averaged over all ranks; the loss stays local."""
         loss, log_vars = super().parse_losses(losses)
         if get_world_size() > 1:
             values = torch.stack([value.detach() for value in log_vars.values()])
@@ -128,8 +133,8 @@ class MaskAutoLabeler(BaseModel):
     ) -> Tensor:
         """Mask probabilities on the crop.
 
-        Source: released behaviour: mean of the networks' logits, then of both flips, bilinear to the crop, sigmoid,
-        times the box mask.
+        Source: released behaviour: mean of the networks' logits, then of both flips, bilinear to
+        the crop, sigmoid, times the box mask.
 
         Args:
             images: (N, 3, S, S) normalised.
@@ -175,7 +180,7 @@ class MaskAutoLabeler(BaseModel):
 
 
 def _ramp(iters: int) -> float:
-    """Loss weight of the current training iteration: linear over `iters` in epoch 0, 1 afterwards."""
+    """Weight in the current training iteration: linear over `iters` in epoch 0, then 1."""
     hub = MessageHub.get_current_instance()
     if iters <= 0 or 'iter' not in hub.runtime_info or hub.get_info('epoch', 0) > 0:
         return 1.0

@@ -25,5 +25,5 @@ class MaskNetwork(BaseModule):
         )
 
     def forward(self, images: Tensor, box_areas: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised crops and (N,) image-frame box areas -> (N, S', S') logits, S' about S / 4."""
+        """(N, 3, S, S) normalised crops, (N,) box areas in image px^2 -> (N, s, s) logits."""
         return self.decoder(self.encoder(images), box_areas)

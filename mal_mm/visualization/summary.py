@@ -19,6 +19,7 @@ from mal_mm.formats import annotation_to_rle, box_problem
 # Sizes as COCO draws them, here by the area of the given box in px^2.
 SIZES = (('small', 0.0, 32.0**2), ('medium', 32.0**2, 96.0**2), ('large', 96.0**2, math.inf))
 QUALITY_BINS = 20
+FLAG_MEANINGS = {'empty_mask': 'the labeler marked nothing, the box stands in for the mask'}
 
 
 @dataclass
@@ -142,9 +143,10 @@ def quality_histogram(quality: np.ndarray, bins: int = QUALITY_BINS) -> list[dic
     ]
 
 
-def flag_counts(data: ReviewData) -> list[tuple[str, int]]:
-    """Return what `mal_flag` says, with the number of annotations, most frequent first."""
-    return Counter(str(a['mal_flag']) for a in data.annotations if a.get('mal_flag')).most_common()
+def flag_counts(data: ReviewData) -> list[tuple[str, str, int]]:
+    """Return each `mal_flag`, its meaning and the number of annotations, most frequent first."""
+    counts = Counter(str(a['mal_flag']) for a in data.annotations if a.get('mal_flag'))
+    return [(flag, FLAG_MEANINGS.get(flag, ''), n) for flag, n in counts.most_common()]
 
 
 def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> list[dict]:
@@ -154,8 +156,8 @@ def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> lis
         data: the annotations.
         skipped: a list of `mal_mm.formats.Skip`, of dicts (`reason` beside `annotation_id`,
             `image_id` or `file_name`) or of plain reasons, or a dict from reason to a count or
-            a list of ids. None: every annotation without a mask, with what is wrong with its
-            box.
+            a list of ids. None: what `mal_skipped` says, else what is wrong with the boxes of
+            annotations without a mask.
         examples: how many ids to name for each reason.
 
     Returns:
@@ -183,10 +185,12 @@ def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> lis
 
 def _unmasked(data: ReviewData) -> Iterator[tuple[str, int, list[str]]]:
     categories = data.categories or None
-    for i in np.flatnonzero(~data.has_mask):
-        annotation = data.annotations[i]
-        reason = box_problem(annotation, data.images, categories) or 'no mask in the file'
-        yield reason, 1, [f'annotation {annotation.get("id")}']
+    for annotation, has_mask in zip(data.annotations, data.has_mask, strict=True):
+        reason = annotation.get('mal_skipped')
+        if has_mask and not reason:
+            continue
+        reason = reason or box_problem(annotation, data.images, categories) or 'no mask'
+        yield str(reason), 1, [f'annotation {annotation.get("id")}']
 
 
 def _skip_entries(skipped: Any) -> Iterator[tuple[str, int, list[str]]]:
@@ -252,7 +256,8 @@ def _human_masks(annotations: list[dict], gt: dict | None) -> list[dict | None]:
 
 def _iou_with_human(rle: dict, human: dict) -> float:
     human_rle = annotation_to_rle(human, *rle['size'])
-    return math.nan if human_rle is None else float(mask_iou([rle], [human_rle])[0])
+    # Both were checked on the way here.
+    return math.nan if human_rle is None else float(mask_iou([rle], [human_rle], check=False)[0])
 
 
 def _number(value: Any) -> float:

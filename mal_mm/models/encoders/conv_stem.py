@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 
 class ConvStem(nn.Module):
     """Four 3x3 stride-2 convolutions in place of a ViT's 16x16 patch projection.
 
-    Source: released behaviour: convolutions without bias, GroupNorm(1, eps 1e-6), GELU; a 1x1 convolution closes
-    the last. Drop-in for mmpretrain's PatchEmbed.
+    Source: released behaviour: convolutions without bias, GroupNorm(1, eps 1e-6), GELU; a 1x1
+    convolution closes the last. Drop-in for mmpretrain's PatchEmbed.
 
     Args:
         embed_dims: width of the tokens, divisible by 8.
@@ -28,7 +30,7 @@ class ConvStem(nn.Module):
             raise ValueError(f'`embed_dims` must be divisible by 8, got {embed_dims}')
         widths = [in_channels, embed_dims // 8, embed_dims // 4, embed_dims // 2, embed_dims]
         stages = []
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+        for narrow, wide in pairwise(widths):
             stages.append(
                 nn.Sequential(
                     nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False),

@@ -6,15 +6,17 @@ import hashlib
 
 import torch
 from mmdet.registry import MODELS
-from torch import Tensor, nn
+from mmengine.model import BaseModule
+from torch import Tensor
 
 
 @MODELS.register_module()
-class MemoisedEncoder(nn.Module):
+class MemoisedEncoder(BaseModule):
     """Remember the feature maps of a frozen encoder, keyed by the crop's pixels.
 
-    For small data sets on machines without a GPU: with `RoIDataset(views_per_box=...)` the same crops come back
-    every epoch, and all but the first epoch cost the decoder alone. Only training fills the memory.
+    For small data sets on machines without a GPU: with `RoIDataset(views_per_box=...)` the same
+    crops come back every epoch, and all but the first epoch cost the decoder alone. Only training
+    fills the memory.
 
     Args:
         encoder: config of a frozen encoder.
@@ -29,7 +31,8 @@ class MemoisedEncoder(nn.Module):
         self.encoder = MODELS.build(encoder)
         if not getattr(self.encoder, 'frozen', False):
             raise ValueError(
-                'MemoisedEncoder needs `frozen=True` in its encoder: features of a moving one change'
+                'MemoisedEncoder needs `frozen=True` in its encoder: '
+                'features of a moving one change'
             )
         self.max_items = max_items
         self._features: dict[bytes, Tensor] = {}
@@ -46,12 +49,16 @@ class MemoisedEncoder(nn.Module):
         """As the wrapped encoder: (N, 3, H, W) -> (N, C, h, w)."""
         if not self.training:
             return self.encoder(image)
-        keys = [hashlib.blake2b(crop.numpy(), digest_size=16).digest() for crop in image.cpu()]
-        missing = [n for n, key in enumerate(keys) if key not in self._features]
+        keys = [
+            hashlib.blake2b(crop.contiguous().numpy(), digest_size=16).digest()
+            for crop in image.cpu()
+        ]
+        # one place of each new crop, however often the batch repeats it
+        missing = {key: n for n, key in enumerate(keys) if key not in self._features}
         fresh: dict[bytes, Tensor] = {}
         if missing:
-            maps = self.encoder(image[missing])
-            fresh = {keys[n]: feature for n, feature in zip(missing, maps.half(), strict=True)}
+            maps = self.encoder(image[list(missing.values())]).half()
+            fresh = dict(zip(missing, maps, strict=True))
             for key, feature in fresh.items():
                 if len(self._features) < self.max_items:
                     self._features[key] = feature.clone()

@@ -20,8 +20,9 @@ def resize_position_embedding(
 ) -> Tensor:
     """Resize a square grid of position embeddings (bicubic).
 
-    Source: released behaviour: the scale factor is (tokens + 0.1) / side, handed to the interpolation as it is.
-    That differs from asking for a size by a small shift of the sampling points.
+    Source: released behaviour: the scale factor is (tokens + 0.1) / side, handed to the
+    interpolation as it is. That differs from asking for a size by a small shift of the sampling
+    points.
 
     Args:
         embedding: (1, extra + side * side, C).
@@ -46,23 +47,27 @@ def resize_position_embedding(
     )
     if resized.shape[2:] != tuple(size_hw):
         raise ValueError(
-            f'position embeddings of {side}x{side} tokens became {tuple(resized.shape[2:])}, wanted {tuple(size_hw)}'
+            f'position embeddings of {side}x{side} tokens became {tuple(resized.shape[2:])}, '
+            f'wanted {tuple(size_hw)}'
         )
     return torch.cat([extra, resized.flatten(2).transpose(1, 2).to(extra.dtype)], dim=1)
 
 
 @MODELS.register_module()
 class ViTEncoder(VisionTransformer):
-    """mmpretrain's VisionTransformer with one feature map out: the patch tokens after the final norm.
+    """mmpretrain's VisionTransformer, for one map: the patch tokens after the final norm.
 
     Args:
-        arch: a name of mmpretrain's arch zoo ('base', 'large', 'deit-small', 'dinov2-small', ...) or a dict with
-            embed_dims, num_layers, num_heads, feedforward_channels.
-        img_size: image side that the stored position embeddings stand for; any crop size works in forward.
+        arch: a name of mmpretrain's arch zoo ('base', 'large', 'deit-small', 'dinov2-small', ...)
+            or a dict with embed_dims, num_layers, num_heads, feedforward_channels.
+        img_size: image side that the stored position embeddings stand for; any crop size works in
+            forward.
         patch_size: side of a patch.
         stem: 'patch' (the ViT's own projection) or 'conv' (released checkpoints).
-        frozen: no gradients, evaluation mode; MaskAutoLabeler then shares it between student and teacher.
-        **kwargs: further arguments of mmpretrain's VisionTransformer (drop_path_rate, layer_scale_init_value, ...).
+        frozen: no gradients, evaluation mode; MaskAutoLabeler then shares it between student and
+            teacher.
+        **kwargs: further arguments of mmpretrain's VisionTransformer (drop_path_rate,
+            layer_scale_init_value, ...).
 
     Raises:
         ValueError: unknown `stem`, or a conv stem with another patch size than 16.
@@ -92,6 +97,7 @@ class ViTEncoder(VisionTransformer):
         self.frozen = frozen
         if frozen:
             self.requires_grad_(False)
+            self.train(False)
 
     @property
     def out_channels(self) -> int:
@@ -118,15 +124,19 @@ class ViTEncoder(VisionTransformer):
         N, _, H, W = image.shape
         if H % self.patch_size or W % self.patch_size:
             raise ValueError(
-                f'crops must be multiples of the patch size {self.patch_size}, got {H} x {W}; change `crop_size`'
+                f'crops must be multiples of the patch size {self.patch_size}, got {H} x {W}; '
+                'change `crop_size`'
             )
         with torch.no_grad() if self.frozen else nullcontext():
             tokens, grid_hw = self.patch_embed(image)
-            tokens = torch.cat([self.cls_token.expand(N, -1, -1), tokens], dim=1)
+            if self.cls_token is not None:
+                tokens = torch.cat([self.cls_token.expand(N, -1, -1), tokens], dim=1)
             tokens = tokens + resize_position_embedding(
                 self.pos_embed, grid_hw, self.num_extra_tokens
             )
             tokens = self.pre_norm(self.drop_after_pos(tokens))
             for layer in self.layers:
                 tokens = layer(tokens)
-            return self._format_output(self.ln1(tokens), grid_hw)
+            if self.final_norm:
+                tokens = self.ln1(tokens)
+            return self._format_output(tokens, grid_hw)

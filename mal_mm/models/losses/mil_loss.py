@@ -35,8 +35,8 @@ def dice_loss(probs: Tensor, target: Tensor) -> Tensor:
 def mil_loss(mask_probs: Tensor, box_masks: Tensor) -> Tensor:
     """Match each crop's row and column maxima to its box.
 
-    A row (column) that crosses the box holds at least one pixel of the object: a positive bag. One that
-    misses the box holds none: a negative bag.
+    A row (column) that crosses the box holds at least one pixel of the object: a positive bag. One
+    that misses the box holds none: a negative bag.
 
     Source: MAL, arXiv 2301.03992, Eq. (2); dice form of the released code.
 
@@ -52,7 +52,8 @@ def mil_loss(mask_probs: Tensor, box_masks: Tensor) -> Tensor:
     """
     if mask_probs.shape != box_masks.shape:
         raise ValueError(
-            f'`box_masks` must be {tuple(mask_probs.shape)} like `mask_probs`, got {tuple(box_masks.shape)}'
+            f'`box_masks` must be {tuple(mask_probs.shape)} like `mask_probs`, '
+            f'got {tuple(box_masks.shape)}'
         )
     columns = dice_loss(mask_probs.amax(dim=1), box_masks.amax(dim=1))
     rows = dice_loss(mask_probs.amax(dim=2), box_masks.amax(dim=2))

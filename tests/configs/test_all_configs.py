@@ -1,0 +1,91 @@
+"""Every config under configs/ can be read and built."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import HOOKS, MODELS, TRANSFORMS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+import mal_mm
+
+CONFIG_ROOT = Path(__file__).resolve().parents[2] / 'configs'
+CONFIGS = sorted(path.relative_to(CONFIG_ROOT).as_posix() for path in CONFIG_ROOT.glob('*/*.py'))
+MAL_CONFIGS = [name for name in CONFIGS if name.startswith('mal/')]
+
+
+def pipelines(node: object):
+    """All pipelines in a config."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == 'pipeline':
+                yield value
+            else:
+                yield from pipelines(value)
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    register_all_modules(init_default_scope=False)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+def test_there_are_configs_of_both_phases():
+    assert {'mal/vit_mae_base.py', 'mal/vit_mae_base_paper.py'} <= set(CONFIGS)
+    assert 'phase2/solov2_r50_fpn_3x_coco_mal.py' in CONFIGS
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_model_pipelines_and_hooks_are_built(name):
+    cfg = Config.fromfile(CONFIG_ROOT / name)
+    with torch.device('meta'):  # shapes without memory or initialisation
+        model = MODELS.build(cfg.model)
+    assert any(parameter.requires_grad for parameter in model.parameters())
+    found = [*pipelines(cfg.to_dict())]
+    assert found
+    for pipeline in found:
+        assert all(TRANSFORMS.build(transform) for transform in pipeline)
+    for hook in cfg.get('custom_hooks', []):
+        HOOKS.build(hook)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_schedule_ends_with_the_training(name):
+    cfg = Config.fromfile(CONFIG_ROOT / name)
+    ends = [each.end for each in cfg.param_scheduler if each.get('by_epoch', True)]
+    assert max(ends) == cfg.train_cfg.max_epochs
+
+
+@pytest.mark.parametrize('name', MAL_CONFIGS)
+def test_phase_1_imports_mal_mm_and_never_reads_segmentations(name):
+    cfg = Config.fromfile(CONFIG_ROOT / name)
+    assert cfg.custom_imports.to_dict() == {'imports': ['mal_mm'], 'allow_failed_imports': False}
+    assert cfg.default_scope == 'mmdet'
+    dataset = cfg.train_dataloader.dataset
+    assert (dataset.type, dataset.dataset.type) == ('RoIDataset', 'CocoBoxDataset')
+    assert 'LoadAnnotations' not in [transform.type for transform in dataset.pipeline]
+    # training and labeling look at crops of one size and padding
+    (crop,) = (transform for transform in dataset.pipeline if transform.type == 'RoICrop')
+    assert (crop.crop_size, crop.padding) == (
+        cfg.model.test_cfg.crop_size,
+        cfg.model.test_cfg.padding,
+    )
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_opens_with_the_command_that_runs_it(name):
+    docstring = ast.get_docstring(ast.parse((CONFIG_ROOT / name).read_text()))
+    assert docstring, f'{name} has no docstring'
+    assert re.search(rf'(configs/{name}|quickstart\.sh)', docstring)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_is_found_by_name(name):
+    assert Path(mal_mm.config_path(name)).read_text() == (CONFIG_ROOT / name).read_text()

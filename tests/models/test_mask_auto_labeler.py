@@ -1,0 +1,320 @@
+"""The labeler as a whole, on a network of a few thousand weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS, OPTIM_WRAPPERS
+from mmdet.structures import DetDataSample
+from mmengine import MessageHub
+from mmengine.structures import InstanceData
+from tiny_labeler import CROP_SIZE, model_config, random_inputs
+
+from mal_mm.geometry import draw_box_masks
+from mal_mm.models import MaskAutoLabeler
+from mal_mm.models.losses import MeanField, dice_loss, mil_loss
+
+
+def build(**changes) -> MaskAutoLabeler:
+    torch.manual_seed(0)
+    return MODELS.build(model_config(**changes))
+
+
+def part_networks(labeler: MaskAutoLabeler) -> MaskAutoLabeler:
+    """Give the teacher other weights than the student's."""
+    with torch.no_grad():
+        for parameter in labeler.teacher.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return labeler
+
+
+@pytest.fixture
+def labeler():
+    return part_networks(build())
+
+
+@pytest.fixture(autouse=True)
+def training_progress():
+    """set_progress(epoch, iter): what the Runner would tell; without a call there is no Runner."""
+    name = 'test_mask_auto_labeler'
+    hub = MessageHub.get_instance(name)
+
+    def set_progress(epoch: int, iteration: int) -> None:
+        hub.update_info('epoch', epoch)
+        hub.update_info('iter', iteration)
+
+    yield set_progress
+    MessageHub._instance_dict.pop(name)
+
+
+# -- start ----------------------------------------------------------------------------------------
+
+
+def test_teacher_starts_as_a_copy_of_the_student():
+    labeler = build()
+    labeler.init_weights()
+    student, teacher = labeler.student.state_dict(), labeler.teacher.state_dict()
+    assert student.keys() == teacher.keys()
+    for key, tensor in student.items():
+        assert torch.equal(tensor, teacher[key])
+        assert tensor.data_ptr() != teacher[key].data_ptr()
+
+
+def test_weights_of_a_whole_labeler_keep_their_teacher(labeler, tmp_path):
+    torch.save({'state_dict': labeler.state_dict()}, tmp_path / 'labeler.pth')
+    checkpoint = str(tmp_path / 'labeler.pth')
+    other = build(init_cfg={'type': 'Pretrained', 'checkpoint': checkpoint})
+    other.init_weights()
+    for key, tensor in labeler.state_dict().items():
+        assert torch.equal(other.state_dict()[key], tensor), key
+
+
+def test_student_is_initialised_from_pretrained_encoder_weights(labeler, tmp_path):
+    weights = {f'backbone.{k}': v for k, v in labeler.teacher.encoder.state_dict().items()}
+    torch.save({'state_dict': weights}, tmp_path / 'mae.pth')
+    config = model_config()
+    config['network']['encoder']['init_cfg'] = {
+        'type': 'Pretrained',
+        'checkpoint': str(tmp_path / 'mae.pth'),
+        'prefix': 'backbone.',
+    }
+    other = MODELS.build(config)
+    other.init_weights()
+    for network in (other.student, other.teacher):
+        assert torch.equal(network.encoder.pos_embed, labeler.teacher.encoder.pos_embed)
+
+
+def frozen_config():
+    config = model_config()
+    config['network']['encoder']['frozen'] = True
+    return config
+
+
+def test_frozen_encoder_is_one_for_student_and_teacher():
+    labeler = MODELS.build(frozen_config())
+    labeler.init_weights()
+    assert labeler.teacher.encoder is labeler.student.encoder
+    assert labeler.teacher.decoder is not labeler.student.decoder
+    labeler.train()
+    assert not labeler.student.encoder.training
+    trained = [name for name, p in labeler.named_parameters() if p.requires_grad]
+    assert trained and all(name.startswith('student.decoder.') for name in trained)
+
+
+def test_memoised_encoder_is_shared_as_well():
+    config = model_config()
+    encoder = {**config['network']['encoder'], 'frozen': True}
+    config['network']['encoder'] = {'type': 'MemoisedEncoder', 'encoder': encoder}
+    labeler = MODELS.build(config).train()
+    assert labeler.teacher.encoder is labeler.student.encoder
+    sizes = []
+    labeler.student.encoder.encoder.register_forward_hook(
+        lambda _, args, out: sizes.append(len(args[0]))
+    )
+    inputs = random_inputs()
+    inputs['student_images'] = inputs['images']  # as without a photometric view
+    for _ in range(3):
+        labeler.loss(inputs)['loss_mil'].backward()
+    assert sizes == [3]
+
+
+def test_encoder_that_is_not_frozen_is_not_shared(labeler):
+    assert labeler.teacher.encoder is not labeler.student.encoder
+
+
+# -- loss -----------------------------------------------------------------------------------------
+
+
+def test_losses_are_those_of_the_paper(labeler):
+    inputs = random_inputs()
+    losses = labeler.loss(inputs)
+
+    student = labeler.student(inputs['student_images'], inputs['box_areas']).sigmoid()
+    teacher = labeler.teacher(inputs['images'], inputs['box_areas']).sigmoid()
+    boxes = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE // 4)
+    colours = F.avg_pool2d(inputs['images'], 4)
+    labels = MeanField(num_iters=5, zeta=0.5)(colours, (student + teacher) / 2, boxes)
+    torch.testing.assert_close(losses['loss_mil'], 4 * mil_loss(student, boxes).mean())
+    torch.testing.assert_close(losses['loss_crf'], 0.5 * dice_loss(student, labels).mean())
+    torch.testing.assert_close(losses['box_fill'], (student * boxes).sum() / boxes.sum())
+
+
+def test_backward_moves_the_student_and_never_the_teacher(labeler):
+    labeler.train()
+    loss, _ = labeler.parse_losses(labeler(random_inputs(), mode='loss'))
+    loss.backward()
+    for name, parameter in labeler.student.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    assert all(p.grad is None and not p.requires_grad for p in labeler.teacher.parameters())
+
+
+def test_logged_loss_is_the_sum_and_box_fill_is_only_logged(labeler):
+    losses = labeler.loss(random_inputs())
+    loss, log_vars = labeler.parse_losses(losses)
+    torch.testing.assert_close(loss, losses['loss_mil'] + losses['loss_crf'])
+    assert set(log_vars) == {'loss', 'loss_mil', 'loss_crf', 'box_fill'}
+    assert 0 <= log_vars['box_fill'] <= 1
+    assert not losses['box_fill'].requires_grad
+
+
+def test_box_fill_is_one_when_the_student_marks_the_whole_box(labeler):
+    inputs = random_inputs()
+    head = labeler.student.decoder
+    torch.nn.init.constant_(head.pixel_head.convs[-1].bias, 50)
+    torch.nn.init.zeros_(head.instance_head.fcs[-1].weight)
+    torch.nn.init.ones_(head.instance_head.fcs[-1].bias)
+    assert labeler.loss(inputs)['box_fill'].item() == pytest.approx(1)
+    torch.nn.init.constant_(head.instance_head.fcs[-1].bias, -1)
+    assert labeler.loss(inputs)['box_fill'].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_bfloat16_autocast_gives_finite_float32_losses_close_to_float32(labeler):
+    inputs = random_inputs()
+    expected = labeler.loss(inputs)
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = labeler.loss(inputs)
+    sum(losses[name] for name in ('loss_mil', 'loss_crf')).backward()
+    for name in expected:
+        assert losses[name].dtype == torch.float32
+        torch.testing.assert_close(losses[name], expected[name], atol=0.1, rtol=0.05)
+    assert all(p.grad.isfinite().all() for p in labeler.student.parameters())
+
+
+def test_box_that_is_smaller_than_a_mask_cell_gives_finite_losses(labeler):
+    inputs = random_inputs(N=2)
+    inputs['crop_boxes'] = torch.tensor([[3.0, 3.0, 4.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
+    losses = labeler.loss(inputs)
+    assert all(value.isfinite() for value in losses.values())
+
+
+# -- ramps ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('epoch', 'iteration', 'mil', 'crf'),
+    [
+        (0, 0, 0, 0),
+        (0, 250, 0.25, 0.0625),
+        (0, 1000, 1, 0.25),
+        (0, 3000, 1, 0.75),
+        (0, 9000, 1, 1),
+        (1, 500, 1, 1),
+    ],
+)
+def test_losses_ramp_up_in_the_first_epoch_only(training_progress, epoch, iteration, mil, crf):
+    inputs = random_inputs()
+    full = build().loss(inputs)
+    training_progress(epoch, iteration)
+    ramped = build(mil_ramp_iters=1000, crf_ramp_iters=4000).loss(inputs)
+    torch.testing.assert_close(ramped['loss_mil'], mil * full['loss_mil'])
+    torch.testing.assert_close(ramped['loss_crf'], crf * full['loss_crf'])
+
+
+def test_without_ramp_the_first_iteration_has_the_whole_loss(training_progress):
+    training_progress(0, 0)
+    assert build().loss(random_inputs())['loss_mil'] > 0
+
+
+def test_without_a_runner_the_loss_is_whole():
+    assert build(mil_ramp_iters=1000).loss(random_inputs())['loss_mil'] > 0
+
+
+# -- prediction -----------------------------------------------------------------------------------
+
+
+def test_probabilities_follow_the_released_order_of_steps(labeler):
+    inputs = random_inputs()
+    images, boxes, areas = (inputs[name] for name in ('images', 'crop_boxes', 'box_areas'))
+    probs = labeler.predict_probs(images, boxes, areas, 'both', flip=True)
+
+    logits = 0
+    for network in (labeler.student, labeler.teacher):
+        mirrored = network(images.flip(-1), areas).flip(-1)
+        logits = logits + (network(images, areas) + mirrored) / 4
+    large = F.interpolate(logits[:, None], scale_factor=4, mode='bilinear', align_corners=False)
+    expected = large[:, 0].sigmoid() * draw_box_masks(boxes, CROP_SIZE, CROP_SIZE)
+    torch.testing.assert_close(probs, expected)
+
+
+def test_student_teacher_and_both_differ(labeler):
+    inputs = random_inputs()
+    arguments = [inputs[name] for name in ('images', 'crop_boxes', 'box_areas')]
+    student, teacher, both = (
+        labeler.predict_probs(*arguments, network) for network in ('student', 'teacher', 'both')
+    )
+    assert not torch.allclose(student, teacher)
+    low, high = torch.minimum(student, teacher), torch.maximum(student, teacher)
+    assert ((both >= low - 1e-6) & (both <= high + 1e-6)).all()
+
+
+def test_probabilities_vanish_outside_the_box_and_are_float32(labeler):
+    inputs = random_inputs()
+    arguments = [inputs[name] for name in ('images', 'crop_boxes', 'box_areas')]
+    with torch.autocast('cpu', torch.bfloat16):
+        probs = labeler.predict_probs(*arguments)
+    assert probs.shape == (3, CROP_SIZE, CROP_SIZE)
+    assert probs.dtype == torch.float32
+    inside = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE) > 0
+    assert not probs[~inside].any()
+    assert ((probs[inside] > 0) & (probs[inside] < 1)).all()
+
+
+@pytest.mark.parametrize('network', ['teacher', 'both'])
+def test_with_flip_a_mirrored_crop_gives_mirrored_probabilities(labeler, network):
+    inputs = random_inputs()
+    images, boxes, areas = (inputs[name] for name in ('images', 'crop_boxes', 'box_areas'))
+    mirrored_boxes = boxes.clone()
+    mirrored_boxes[:, 0], mirrored_boxes[:, 2] = CROP_SIZE - boxes[:, 2], CROP_SIZE - boxes[:, 0]
+    plain = labeler.predict_probs(images, boxes, areas, network, flip=True)
+    mirrored = labeler.predict_probs(images.flip(-1), mirrored_boxes, areas, network, flip=True)
+    torch.testing.assert_close(mirrored.flip(-1), plain)
+    without = labeler.predict_probs(images.flip(-1), mirrored_boxes, areas, network)
+    assert not torch.allclose(without.flip(-1), plain, atol=1e-4)
+
+
+def test_unknown_network_is_refused(labeler):
+    inputs = random_inputs()
+    with pytest.raises(ValueError, match=r"`network` must be one of .*, got 'mixed'"):
+        labeler.predict_probs(inputs['images'], inputs['crop_boxes'], inputs['box_areas'], 'mixed')
+
+
+def test_predict_attaches_what_test_cfg_asks_for():
+    labeler = part_networks(build(test_cfg={'network': 'student', 'flip': True}))
+    inputs = random_inputs()
+    samples = labeler(inputs, [DetDataSample() for _ in range(3)], mode='predict')
+    expected = labeler.predict_probs(
+        inputs['images'], inputs['crop_boxes'], inputs['box_areas'], 'student', flip=True
+    )
+    for sample, probs in zip(samples, expected, strict=True):
+        assert torch.equal(sample.pred_instances.mask_probs, probs[None])
+
+
+def test_batch_of_samples_goes_through_preprocessor_and_optimiser():
+    labeler = build()
+    labeler.init_weights()
+    wrapper = {'optimizer': torch.optim.SGD(labeler.student.parameters(), lr=0.1)}
+    optim_wrapper = OPTIM_WRAPPERS.build({'type': 'OptimWrapper', **wrapper})
+    samples = []
+    for box in ([4.0, 4.0, 28.0, 28.0], [0.0, 8.0, 20.0, 32.0]):
+        sample = DetDataSample(metainfo={'box_area': 2000.0})
+        sample.gt_instances = InstanceData(bboxes=torch.tensor([box]))
+        samples.append(sample)
+    crops = [torch.randint(0, 256, (3, CROP_SIZE, CROP_SIZE), dtype=torch.uint8) for _ in samples]
+    before = labeler.student.decoder.instance_head.fcs[0].weight.clone()
+    log_vars = labeler.train_step({'inputs': crops, 'data_samples': samples}, optim_wrapper)
+    assert log_vars['loss'].isfinite()
+    assert not torch.equal(labeler.student.decoder.instance_head.fcs[0].weight, before)
+    found = labeler.test_step({'inputs': crops, 'data_samples': samples})
+    assert found[1].pred_instances.mask_probs.shape == (1, CROP_SIZE, CROP_SIZE)
+
+
+def test_tensor_mode_gives_the_teachers_logits(labeler):
+    inputs = random_inputs()
+    expected = labeler.teacher(inputs['images'], inputs['box_areas'])
+    assert torch.equal(labeler(inputs), expected)
+
+
+def test_unknown_mode_is_refused(labeler):
+    with pytest.raises(ValueError, match="`mode` must be 'loss', 'predict' or 'tensor', got 'x'"):
+        labeler(random_inputs(), mode='x')

@@ -1,0 +1,67 @@
+"""A labeler and a data set small enough to train in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+CROP_SIZE = 32
+ARCH = {'embed_dims': 16, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 32}
+
+
+def model_config(**changes: object) -> dict:
+    """Config of a MaskAutoLabeler with 2 x 2 tokens for a crop; `changes` replace its top keys."""
+    encoder = {'type': 'ViTEncoder', 'arch': dict(ARCH), 'img_size': 32, 'patch_size': 16}
+    decoder = {'type': 'AttentionDecoder', 'channels': 4}
+    model = {
+        'type': 'MaskAutoLabeler',
+        'data_preprocessor': {'jitter': None, 'grey_prob': 0, 'blur_prob': 0},
+        'network': {'type': 'MaskNetwork', 'encoder': encoder, 'decoder': decoder},
+        'crf_loss': {'mean_field': {'num_iters': 5, 'zeta': 0.5}},
+        'test_cfg': {'crop_size': CROP_SIZE, 'mask_threshold': 0.5},
+    }
+    return {**model, **changes}
+
+
+def random_inputs(N: int = 3, S: int = CROP_SIZE, seed: int = 0) -> dict[str, Tensor]:
+    """What the data preprocessor makes of a batch; one box of each size bin, then again."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(N, 3, S, S, generator=generator)
+    return {
+        'images': images,
+        'student_images': images + 0.1 * torch.randn(images.shape, generator=generator),
+        'crop_boxes': torch.tensor([[4.0, 6.0, S - 6, S - 4]]).repeat(N, 1),
+        'box_areas': torch.tensor([500.0, 5000.0, 50_000.0]).repeat(N)[:N],
+    }
+
+
+def shrink(
+    cfg: Config, data_root: str | Path, work_dir: str | Path, batch_size: int = 2
+) -> Config:
+    """Make a config of configs/mal small, on `data_root`/train.json; changes it in place."""
+    encoder = cfg.model.network.encoder
+    while 'encoder' in encoder:
+        encoder = encoder.encoder
+    encoder.update(arch=dict(ARCH), init_cfg=None)
+    cfg.model.network.decoder.channels = 4
+    crop_size = 2 * encoder.patch_size
+    cfg.model.test_cfg.crop_size = crop_size
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        if transform.type == 'RoICrop':
+            transform.crop_size = crop_size
+    cfg.train_dataloader.update(
+        batch_size=batch_size, num_workers=0, persistent_workers=False, drop_last=True
+    )
+    roi_dataset = cfg.train_dataloader.dataset
+    roi_dataset.update(min_area=0, min_side=0)
+    roi_dataset.dataset.update(
+        data_root=str(data_root), ann_file='train.json', data_prefix={'img': ''}
+    )
+    cfg.train_cfg.max_epochs = 1
+    cfg.default_hooks.logger.interval = 1
+    cfg.work_dir = str(work_dir)
+    cfg.randomness = {'seed': 0}
+    return cfg
