@@ -208,7 +208,10 @@ def box_to_crop(
 
 
 def box_from_crop(crop_box: np.ndarray, window: np.ndarray, crop_size: int) -> np.ndarray:
-    """Inverse of `box_to_crop`, exact to one crop pixel: crop pixels -> image coordinates.
+    """Inverse of `box_to_crop`: crop pixels -> image coordinates.
+
+    The pixels that the box covers come back to within one crop pixel, or a tenth of an image pixel where the crop
+    enlarges.
 
     Args:
         crop_box: (4,) `(x0, y0, x1, y1)` in crop pixels.

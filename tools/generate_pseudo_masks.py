@@ -43,6 +43,9 @@ def parse_args() -> argparse.Namespace:
         '--flip', action='store_true', default=None, help='average with the mirrored crop'
     )
     parser.add_argument(
+        '--refine', action='store_true', default=None, help='refine the masks by mean field'
+    )
+    parser.add_argument(
         '--mask-threshold', type=float, help='probability above which a pixel belongs to the mask'
     )
     parser.add_argument(
@@ -104,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
             device=args.device,
             network=args.network,
             flip=args.flip,
+            refine=args.refine,
             mask_threshold=args.mask_threshold,
             batch_size=args.batch_size,
             amp=not args.no_amp,
@@ -133,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint=str(args.checkpoint),
         network=labeler.engine.network,
         flip=labeler.engine.flip,
+        refine=labeler.engine.refine,
         mask_threshold=labeler.engine.mask_threshold,
         crop_size=labeler.engine.crop_size,
         skipped=[

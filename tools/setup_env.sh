@@ -146,7 +146,7 @@ pip install -q -r "requirements/$stack.txt"
 # Without --no-deps torchvision would pull a torch of its own.
 pip install -q --no-deps ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$torchvision_spec"
 step 'mal_mm and its tools'
-pip install -q --no-build-isolation -e '.[report,dev]'
+pip install -q --no-build-isolation -e '.[report,samples,dev]'
 step 'checking'
 "$py" - <<'CHECK' || fail 'the environment does not work; see above'
 import mmcv.ops, torch, mal_mm  # noqa: E401

@@ -30,6 +30,7 @@ class MaskLabeler:
         device: 'cuda', 'cpu', ...; None takes the GPU if there is one.
         network: 'teacher', 'student' or 'both'. Like all that follow, None takes what `model.test_cfg` says.
         flip: also look at the mirrored crop, and average.
+        refine: average the probabilities with their mean-field labels.
         crop_size: side of the crops in pixels.
         mask_threshold: a pixel belongs to the mask above this probability.
         batch_size: crops in one pass.
@@ -50,6 +51,7 @@ class MaskLabeler:
         mask_threshold: float | None = None,
         batch_size: int = 32,
         amp: bool = True,
+        refine: bool | None = None,
     ) -> None:
         register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
@@ -61,7 +63,11 @@ class MaskLabeler:
             load_checkpoint(self.model, checkpoint)
         self.model.to(device).eval()
         chosen = dict(
-            network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold
+            network=network,
+            flip=flip,
+            refine=refine,
+            crop_size=crop_size,
+            mask_threshold=mask_threshold,
         )
         options = {
             **self.model.test_cfg,

@@ -90,7 +90,7 @@ class RoIDataset(Dataset):
                 box_index.append(number)
         boxes = np.frombuffer(coordinates, dtype=np.float64).reshape(-1, 4)
         keep = self._usable(boxes, ignored)
-        self.boxes_xyxy = boxes.astype(np.float32)[keep]
+        self.boxes_xyxy = boxes[keep].astype(np.float32)
         self.image_index = np.frombuffer(image_index, dtype=np.int32)[keep]
         self.labels = np.frombuffer(labels, dtype=np.int32)[keep]
         self.box_index = np.frombuffer(box_index, dtype=np.int32)[keep]

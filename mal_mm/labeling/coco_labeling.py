@@ -90,6 +90,8 @@ def label_coco(
             by_image.setdefault(annotations[place]['image_id'], []).append(place)
     for skip in bad_boxes:
         _skip(annotations, images_by_id, skip, summary)
+    if on_image:
+        on_image(summary.crowds + len(bad_boxes))
 
     def load(image: _Image) -> tuple[list[int], list[Crop], list[Skip]]:
         pixels = read_image(resolve_under(img_root, image.record.get('file_name')))

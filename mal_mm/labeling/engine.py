@@ -45,6 +45,7 @@ class LabelingEngine:
         labeler: the model, on its device, in evaluation mode.
         network: 'teacher', 'student' or 'both'.
         flip: also look at the mirrored crop.
+        refine: average the probabilities with their mean-field labels.
         crop_size: side of the crops in pixels.
         mask_threshold: a pixel belongs to the mask above this probability (released 0.1).
         margin: expansion of every side, in halves of the box side.
@@ -58,6 +59,7 @@ class LabelingEngine:
         labeler: MaskAutoLabeler,
         network: str = 'teacher',
         flip: bool = False,
+        refine: bool = False,
         crop_size: int = 512,
         mask_threshold: float = 0.1,
         margin: float = 0.3,
@@ -72,6 +74,7 @@ class LabelingEngine:
         self.labeler = labeler
         self.network = network
         self.flip = flip
+        self.refine = refine
         self.crop_size = crop_size
         self.mask_threshold = mask_threshold
         self.margin = margin
@@ -153,7 +156,7 @@ class LabelingEngine:
         box_areas = torch.from_numpy(sides.prod(1).astype(np.float32))
         with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
             probs = self.labeler.predict_probs(
-                images, crop_boxes, box_areas, self.network, self.flip
+                images, crop_boxes, box_areas, self.network, self.flip, self.refine
             )
         qualities = mask_quality(probs, crop_boxes)
         regions, places = [], []

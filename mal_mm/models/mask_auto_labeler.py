@@ -130,6 +130,7 @@ class MaskAutoLabeler(BaseModel):
         box_areas: Tensor,
         network: str = 'teacher',
         flip: bool = False,
+        refine: bool = False,
     ) -> Tensor:
         """Mask probabilities on the crop.
 
@@ -142,6 +143,7 @@ class MaskAutoLabeler(BaseModel):
             box_areas: (N,) in image px^2, on the CPU.
             network: 'teacher', 'student' or 'both'.
             flip: also look at the mirrored crop.
+            refine: average with the CRF loss's mean-field labels (not in the released code).
 
         Returns:
             (N, S, S) float32 in [0, 1], zero outside the box.
@@ -162,8 +164,18 @@ class MaskAutoLabeler(BaseModel):
         if flip:
             logits = (logits + mean_logits(images.flip(-1)).flip(-1)) / 2
         S = images.shape[-1]
-        logits = F.interpolate(logits[:, None], (S, S), mode='bilinear', align_corners=False)[:, 0]
-        return logits.sigmoid_().mul_(draw_box_masks(crop_boxes, S, S))
+        box_masks = draw_box_masks(crop_boxes, S, S)
+        if refine:
+            refined = self._refine(images, logits.sigmoid(), crop_boxes)
+            return _resize(refined, S).mul_(box_masks)
+        return _resize(logits, S).sigmoid_().mul_(box_masks)
+
+    def _refine(self, images: Tensor, probs: Tensor, crop_boxes: Tensor) -> Tensor:
+        size = probs.shape[-1]
+        colours = F.interpolate(images, (size, size), mode='area')
+        box_masks = draw_box_masks(crop_boxes, images.shape[-1], size)
+        # the average keeps the network's own doubt, which the quality of the mask is read from
+        return (probs + self.crf_loss.mean_field(colours, probs, box_masks)) / 2
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
         """Attach `pred_instances` with `mask_probs` (1, S, S), crop frame, to each data sample."""
@@ -173,10 +185,15 @@ class MaskAutoLabeler(BaseModel):
             inputs['box_areas'],
             self.test_cfg.get('network', 'teacher'),
             self.test_cfg.get('flip', False),
+            self.test_cfg.get('refine', False),
         )
         for sample, mask_probs in zip(data_samples, probs, strict=True):
             sample.pred_instances = InstanceData(mask_probs=mask_probs[None])
         return data_samples
+
+
+def _resize(maps: Tensor, size: int) -> Tensor:
+    return F.interpolate(maps[:, None], (size, size), mode='bilinear', align_corners=False)[:, 0]
 
 
 def _ramp(iters: int) -> float:

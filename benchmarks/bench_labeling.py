@@ -1,0 +1,210 @@
+"""Labeling without the network: decode, crop, paste, RLE and write, a box.
+
+Labels procedural 640 x 480 JPEGs of 7 boxes each the way tools/generate_pseudo_masks.py does, with a
+tiny network whose own time is taken out, and the same boxes with a plain pipeline, box by box: decode
+the image, cut out and resize, paste the probabilities into a full-image float array, threshold, encode.
+Both run on one CPU thread in one run.
+
+    python benchmarks/bench_labeling.py
+    python benchmarks/bench_labeling.py --crop-size 224
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+from pathlib import Path
+
+import common  # first: it sets the threads, which libraries read when they are loaded
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from PIL import Image
+from pycocotools import mask as mask_utils
+
+import mal_mm.labeling.coco_labeling as coco_labeling
+import mal_mm.labeling.engine as engine_module
+from mal_mm.apis import MaskLabeler
+from mal_mm.formats.coco import read_coco, write_coco
+from mal_mm.geometry import box_to_crop, expand_fixed
+from mal_mm.labeling import LabelingEngine, label_coco
+
+# What the engine calls, in the order of the work: (module, function, name in the table).
+STAGES = (
+    (coco_labeling, 'read_image', 'decode'),
+    (engine_module, 'crop_window', 'crop'),
+    (engine_module, 'box_to_crop', 'box mask'),
+    (engine_module, 'mask_quality', 'quality'),
+    (engine_module, 'paste_probs', 'paste'),
+    (engine_module, 'encode_region', 'RLE'),
+)
+
+
+def tiny_config(crop_size: int) -> Config:
+    """A labeler whose network costs little; untrained, its masks are noise of every shape."""
+    arch = dict(embed_dims=16, num_layers=1, num_heads=1, feedforward_channels=16)
+    return Config(
+        dict(
+            custom_imports=dict(imports=['mal_mm']),
+            default_scope='mmdet',
+            model=dict(
+                type='MaskAutoLabeler',
+                network=dict(
+                    type='MaskNetwork',
+                    encoder=dict(type='ViTEncoder', arch=arch, img_size=crop_size, patch_size=16),
+                    decoder=dict(type='AttentionDecoder', channels=8),
+                ),
+                test_cfg=dict(crop_size=crop_size, mask_threshold=0.5),
+            ),
+        )
+    )
+
+
+def label_plainly(engine: LabelingEngine, folder: Path, data: dict, network_seconds: list) -> None:
+    """The plain pipeline, in place: everything anew for each box."""
+    names = {image['id']: image['file_name'] for image in data['images']}
+    labeler, S = engine.labeler, engine.crop_size
+    for annotation in data['annotations']:
+        image = np.asarray(Image.open(folder / names[annotation['image_id']]).convert('RGB'))
+        height, width = image.shape[:2]
+        x, y, w, h = annotation['bbox']
+        box = np.array([x, y, x + w, y + h])
+        window = expand_fixed(box, engine.margin)[0]
+        x0, y0, x1, y1 = (int(v) for v in window)
+        rows, columns = np.arange(y0, y1) % height, np.arange(x0, x1) % width
+        crop = Image.fromarray(image[rows[:, None], columns]).resize((S, S), Image.BICUBIC)
+        pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None]
+        images = labeler.data_preprocessor.normalise(pixels)
+
+        start = common.now()
+        with torch.no_grad():
+            logits = labeler.teacher(images, torch.tensor([w * h])).float()
+        network_seconds.append(common.now() - start)
+
+        crop_box = box_to_crop(box, window, (height, width), S).astype(int)
+        box_mask = torch.zeros(S, S)
+        box_mask[crop_box[1] : crop_box[3], crop_box[0] : crop_box[2]] = 1
+        resize = dict(mode='bilinear', align_corners=False)
+        probs = F.interpolate(logits[:, None], (S, S), **resize).sigmoid() * box_mask
+        on_window = F.interpolate(probs, (y1 - y0, x1 - x0), **resize)[0, 0].numpy()
+        full = np.zeros((height, width), dtype=np.float32)
+        top, left, bottom, right = max(y0, 0), max(x0, 0), min(y1, height), min(x1, width)
+        full[top:bottom, left:right] = on_window[top - y0 : bottom - y0, left - x0 : right - x0]
+        mask = full > engine.mask_threshold
+        rle = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
+        rle['counts'] = rle['counts'].decode()
+        annotation['segmentation'], annotation['area'] = rle, int(mask.sum())
+
+
+def main() -> None:
+    args = parse_args()
+    common.set_clock(args.clock)
+    MMLogger.get_instance('benchmark', log_level='WARNING')
+    torch.manual_seed(args.seed)
+    labeler = MaskLabeler(tiny_config(args.crop_size), device='cpu', batch_size=args.batch_size)
+    labeler.model.init_weights()
+    _spread_logits(labeler.model.teacher)
+    engine = labeler.engine
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ann_file, size = common.write_coco(folder, args.images, 7, args.seed)
+        label_coco(_first_images(read_coco(ann_file), 4), folder, engine, num_threads=1)  # warm up
+
+        stages = common.Stages()
+        for module, function, stage in STAGES:
+            setattr(module, function, stages.wrap(stage, getattr(module, function)))
+        engine.make_crops = stages.wrap('make_crops', engine.make_crops)
+        network = labeler.model.teacher
+        network.forward = stages.wrap('network', network.forward)
+        labeler.model.predict_probs = stages.wrap('predict_probs', labeler.model.predict_probs)
+        engine.label_crops = stages.wrap('label_crops', engine.label_crops)
+
+        start = common.now()
+        data = read_coco(ann_file)
+        read = common.now() - start
+        label_coco(data, folder, engine, ann_file, num_threads=1)
+        labelled = common.now() - start
+        write_coco(data, folder / 'masks.json')
+        ours = common.now() - start
+
+        plain = _first_images(read_coco(ann_file), args.plain_images)
+        plain_network: list[float] = []
+        network.forward = type(network).forward.__get__(network)
+        start = common.now()
+        label_plainly(engine, folder, plain, plain_network)
+        (folder / 'plain.json').write_text(json.dumps(plain))
+        theirs = common.now() - start
+        written = read_coco(folder / 'masks.json')['annotations']
+
+    boxes, plain_boxes = len(data['annotations']), len(plain['annotations'])
+    per_box = 1000 / boxes
+    ours_without = (ours - stages.total('network')) * per_box
+    plain_without = (theirs - sum(plain_network)) * 1000 / plain_boxes
+    print(common.machine())
+    print(
+        f'{boxes} boxes in {args.images} images of 640 x 480 ({size / 1000:.0f} kB each), '
+        f'crops of {args.crop_size}; ms a box, {args.clock} clock'
+    )
+    print(f'  mal_mm, without the network      {ours_without:7.2f}')
+    table = {stage: stages.total(stage) for _, _, stage in STAGES}
+    table['crops, the rest'] = stages.total('make_crops') - table['crop'] - table['box mask']
+    table['logits to probabilities'] = stages.total('predict_probs') - stages.total('network')
+    table['batch, threshold, transfers'] = stages.total('label_crops') - sum(
+        stages.total(name) for name in ('predict_probs', 'quality', 'paste', 'RLE')
+    )
+    table['read and write JSON'] = read + ours - labelled
+    table['everything else'] = ours - stages.total('network') - sum(table.values())
+    for stage, spent in table.items():
+        print(f'    {stage:<30} {spent * per_box:7.2f}')
+    print(f'  plain pipeline, without the network {plain_without:4.2f}  ({plain_boxes} boxes)')
+    print(f'  ratio                            {plain_without / ours_without:7.1f} x')
+    network_ms = stages.total('network') * per_box
+    print(f'  (the tiny network                {network_ms:7.2f})')
+    print(f'  IoU of the masks of both, lowest {_lowest_iou(written, plain["annotations"]):7.4f}')
+
+
+def _spread_logits(network: torch.nn.Module) -> None:
+    # an untrained network answers 0.5 everywhere: scale its last features until masks have shapes
+    for parameter in network.decoder.parameters():
+        parameter.data.mul_(2)
+
+
+def _first_images(data: dict, count: int) -> dict:
+    images = data['images'][:count]
+    wanted = {image['id'] for image in images}
+    return {
+        **data,
+        'images': images,
+        'annotations': [
+            copy.deepcopy(a) for a in data['annotations'] if a['image_id'] in wanted
+        ],
+    }
+
+
+def _lowest_iou(ours: list[dict], plain: list[dict]) -> float:
+    pairs = (
+        (mine['segmentation'], other['segmentation'])
+        for mine, other in zip(ours, plain, strict=False)
+        if other['area']
+    )
+    return min(float(mask_utils.iou([a], [b], [0])[0, 0]) for a, b in pairs)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = common.make_parser(__doc__)
+    parser.add_argument('--images', type=int, default=40, help='pictures (default: 40)')
+    parser.add_argument(
+        '--plain-images', type=int, default=20, help='of these for the plain one (default: 20)'
+    )
+    parser.add_argument('--crop-size', type=int, default=512, help='(default: 512)')
+    parser.add_argument('--batch-size', type=int, default=16, help='(default: 16)')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    main()

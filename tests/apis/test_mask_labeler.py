@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+from sharp_labeler import blotches, write_sharp_labeler
+
+from mal_mm.apis import MaskLabeler
+from mal_mm.checkpoints.loading import CheckpointError
+
+BOXES = [[5, 5, 60, 50], [70, 10, 110, 60], [20, 30, 110, 85]]
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    return write_sharp_labeler(tmp_path_factory.mktemp('labeler'))
+
+
+@pytest.fixture(scope='module')
+def labeler(files):
+    return MaskLabeler(*files, device='cpu')
+
+
+def test_three_lines_give_a_mask_for_every_box(files, tmp_path):
+    Image.fromarray(blotches()).save(tmp_path / 'street.png')
+    labeler = MaskLabeler(str(files[0]), str(files[1]))
+    masks = labeler.label(str(tmp_path / 'street.png'), BOXES)
+    assert [mask.box.tolist() for mask in masks] == BOXES
+    for mask in masks:
+        assert mask.mask.shape == (90, 120)
+        assert mask.mask.dtype == bool
+        assert mask.mask.sum() == mask.area
+        assert 0 <= mask.quality <= 1
+
+
+def test_a_path_and_its_pixels_give_the_same_masks(labeler, tmp_path):
+    Image.fromarray(blotches()).save(tmp_path / 'a.png')
+    by_path = labeler.label(tmp_path / 'a.png', BOXES)
+    by_array = labeler.label(blotches(), np.float32(BOXES))
+    assert [m.rle for m in by_path] == [m.rle for m in by_array]
+
+
+def test_what_is_not_said_comes_from_the_config(files):
+    config = Config.fromfile(files[0])
+    config.model.test_cfg = dict(
+        network='student', flip=True, crop_size=48, mask_threshold=0.2, margin=0.1, padding='mean'
+    )
+    engine = MaskLabeler(config, files[1]).engine
+    assert (engine.network, engine.flip, engine.crop_size) == ('student', True, 48)
+    assert (engine.mask_threshold, engine.margin, engine.padding) == (0.2, 0.1, 'mean')
+    engine = MaskLabeler(
+        config, files[1], network='both', flip=False, crop_size=64, mask_threshold=0.0
+    ).engine
+    assert (engine.network, engine.flip, engine.crop_size) == ('both', False, 64)
+    assert (engine.mask_threshold, engine.padding) == (0.0, 'mean')
+
+
+def test_the_model_is_in_evaluation_mode(labeler):
+    assert not any(module.training for module in labeler.model.modules())
+
+
+def test_no_boxes_give_no_masks(labeler):
+    assert labeler.label(blotches(), []) == []
+    assert labeler.label(blotches(), np.zeros((0, 4))) == []
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'message'),
+    [
+        ([1, 2, 3, 4], r'`boxes_xyxy` must be \(n, 4\), got \(4,\); one box is \[\['),
+        (np.zeros((4, 3)), r'must be \(n, 4\), got \(4, 3\)'),
+        ([[1, 2, 30, 40], [30, 2, 1, 40]], r'box 1 \[30.0, 2.0, 1.0, 40.0\] is no'),
+        ([[1, 2, 1, 40]], 'box 0 .* x1 > x0'),
+        ([[float('nan'), 2, 3, 40]], 'box 0 .* is no'),
+        ([[120, 2, 130, 40]], 'meets the 120 x 90 image'),
+        ([[-9, 2, 0, 40]], 'meets the 120 x 90 image'),
+    ],
+)
+def test_what_is_no_box_is_refused(labeler, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        labeler.label(blotches(), boxes)
+
+
+@pytest.mark.parametrize(
+    ('image', 'found'),
+    [
+        (np.zeros((9, 9)), r'float64 \(9, 9\)'),
+        (np.zeros((9, 9, 4), dtype=np.uint8), r'uint8 \(9, 9, 4\)'),
+        (Image.new('RGB', (9, 9)), 'Image'),
+    ],
+)
+def test_what_is_no_image_is_refused(labeler, image, found):
+    with pytest.raises(ValueError, match=f'`image` must be a path or .* got {found}'):
+        labeler.label(image, BOXES)
+
+
+def test_a_missing_image_is_named(labeler, tmp_path):
+    with pytest.raises(OSError, match=r'none\.jpg: no such image'):
+        labeler.label(tmp_path / 'none.jpg', BOXES)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(files):
+    config = Config.fromfile(files[0])
+    config.model.network.encoder.arch.num_layers = 2
+    with pytest.raises(CheckpointError, match=r'labeler\.pth: .*another architecture'):
+        MaskLabeler(config, files[1])
+
+
+def test_an_unknown_network_is_refused(files):
+    labeler = MaskLabeler(*files, network='pupil')
+    with pytest.raises(ValueError, match="`network` must be one of .*, got 'pupil'"):
+        labeler.label(blotches(), BOXES)
