@@ -1,9 +1,9 @@
 """Labeling without the network: decode, crop, paste, RLE and write, a box.
 
-Labels procedural 640 x 480 JPEGs of 7 boxes each the way tools/generate_pseudo_masks.py does, with a
-tiny network whose own time is taken out, and the same boxes with a plain pipeline, box by box: decode
-the image, cut out and resize, paste the probabilities into a full-image float array, threshold, encode.
-Both run on one CPU thread in one run.
+Labels procedural 640 x 480 JPEGs of 7 boxes each the way tools/generate_pseudo_masks.py does,
+with a tiny network whose own time is taken out, and the same boxes with a plain pipeline, box by
+box: decode the image, cut out and resize, paste the probabilities into a full-image float array,
+threshold, encode. Both run on one CPU thread in one run.
 
     python benchmarks/bench_labeling.py
     python benchmarks/bench_labeling.py --crop-size 224
@@ -180,9 +180,7 @@ def _first_images(data: dict, count: int) -> dict:
     return {
         **data,
         'images': images,
-        'annotations': [
-            copy.deepcopy(a) for a in data['annotations'] if a['image_id'] in wanted
-        ],
+        'annotations': [copy.deepcopy(a) for a in data['annotations'] if a['image_id'] in wanted],
     }
 
 

@@ -1,8 +1,8 @@
 """One training sample: a box of a 640 x 480 JPEG to its 512 x 512 crop, packed for the batch.
 
-Runs RoIDataset with the pipeline of a config (decode, RoICrop, RandomFlip, PackRoIInputs; what the
-data preprocessor does on the device comes later) on procedural pictures with 7 boxes each, and says
-what each stage costs. The files lie in the page cache, as they do from the second epoch on.
+Runs RoIDataset with the pipeline of a config (decode, RoICrop, RandomFlip, PackRoIInputs; what
+the data preprocessor does on the device comes later) on procedural pictures with 7 boxes each, and
+says what each stage costs. The files lie in the page cache, as they do from the second epoch on.
 
     python benchmarks/bench_training_sample.py
     python benchmarks/bench_training_sample.py --quality 95 --min-area 0

@@ -89,7 +89,7 @@ class Timing:
 def time_in_turn(
     works: dict[str, Callable[[], Any]], rounds: int, warmup: int = 0
 ) -> dict[str, Timing]:
-    """Time pieces of work in turn, round after round: a busy spell of the machine meets them all."""
+    """Time pieces of work in turn, round after round: a busy spell meets them all."""
     for _ in range(warmup):
         for work in works.values():
             work()

@@ -1,31 +1,34 @@
 """Image frame <-> crop frame: the window around a box, its crop, and the way back.
 
-A *window* is the expanded box in whole image pixels, `(x0, y0, x1, y1)` with x1, y1 exclusive; it may reach
-beyond the image. A *crop* is the window's content resized to `crop_size` x `crop_size`.
+A *window* is the expanded box in whole image pixels, `(x0, y0, x1, y1)` with x1, y1 exclusive; it
+may reach beyond the image. A *crop* is the window's content resized to `crop_size` x `crop_size`.
 Each map stands beside its inverse: `expand_*` / the box itself, `crop_window` / `paste_probs`,
 `box_to_crop` / `box_from_crop`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
+
+from .resampling import interval_of_box, resize_bicubic
 
 PADDINGS = ('wrap', 'reflect', 'mean')
 EXPANSIONS = ('released', 'paper', 'fixed')
 
 
-# -- windows ----------------------------------------------------------------------------------------------
+# -- windows ------------------------------------------------------------------------------------
 
 
 def clip_boxes(boxes_xyxy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
     """The part of each box that lies in the image, which is what a window is drawn around.
 
-    Human boxes end at the border; one that reaches far beyond it would shrink its object in the crop, and one of
-    10^9 px would fill the memory.
+    Human boxes end at the border; one that reaches far beyond it would shrink its object in the
+    crop, and one of 10^9 px would fill the memory.
 
     Args:
         boxes_xyxy: (..., 4) real image coordinates.
@@ -76,9 +79,9 @@ def expand_randomly(
 ) -> np.ndarray:
     """Draw a training window around one box.
 
-    Source: `paper` is MAL Sec. 3.1 (theta_x, theta_y ~ U[0, theta]; left and top get beta ~ U[0, theta_x|y],
-    right and bottom the rest). `released`: four independent margins U[0, theta], left and top times a gate
-    g ~ U[0, 1], right and bottom times 1 - g.
+    Source: `paper` is MAL Sec. 3.1 (theta_x, theta_y ~ U[0, theta]; left and top get
+    beta ~ U[0, theta_x|y], right and bottom the rest). `released`: four independent margins
+    U[0, theta], left and top times a gate g ~ U[0, 1], right and bottom times 1 - g.
 
     Args:
         box_xyxy: (4,) real image coordinates.
@@ -108,17 +111,26 @@ def expand_randomly(
     return round_outward(window[None])[0]
 
 
-# -- pixels -----------------------------------------------------------------------------------------------
+# -- pixels -------------------------------------------------------------------------------------
 
 
-def _outside_indices(low: int, high: int, length: int, padding: str) -> np.ndarray:
-    index = np.arange(low, high)
-    if padding == 'wrap':
-        return index % length
+def _runs(low: int, high: int, length: int, padding: str) -> Iterator[tuple[slice, slice]]:
+    """Where a row of pixels repeats: places counted from `low`, and the pixels that fill them."""
     # reflect without repeating the border pixel; a one-pixel image has nothing to reflect
-    period = max(2 * (length - 1), 1)
-    index = index % period
-    return np.where(index < length, index, period - index)
+    period = length if padding == 'wrap' or length == 1 else 2 * (length - 1)
+    start = low
+    while start < high:
+        phase = start % period
+        backward = phase >= length
+        # pixels up to the last one, or back down to the one after the first
+        count = min(period - phase if backward else length - phase, high - start)
+        place = slice(start - low, start - low + count)
+        if backward:
+            first = period - phase
+            yield place, slice(first, first - count, -1)
+        else:
+            yield place, slice(phase, phase + count)
+        start += count
 
 
 def crop_window(
@@ -130,8 +142,8 @@ def crop_window(
 ) -> np.ndarray:
     """Cut a window out of an image and resize it (antialiased bicubic).
 
-    Source: released behaviour: Pillow's resize; what lies outside the image wraps round from the opposite side
-    (mean padding draws an edge that the CRF loss then follows).
+    Source: released behaviour: Pillow's resize; what lies outside the image wraps round from the
+    opposite side (mean padding draws an edge that the CRF loss then follows).
 
     Args:
         image: (H, W, 3) uint8.
@@ -141,7 +153,8 @@ def crop_window(
         fill: colour for 'mean', in the image's channel order.
 
     Returns:
-        (crop_size, crop_size, 3) uint8.
+        (crop_size, crop_size, 3) uint8; in memory the channels lie one after the other, as the
+        network takes them.
 
     Raises:
         ValueError: unknown `padding`, or an empty window.
@@ -161,22 +174,13 @@ def crop_window(
         if cx1 > cx0 and cy1 > cy0:
             content[cy0 - y0 : cy1 - y0, cx0 - x0 : cx1 - x0] = image[cy0:cy1, cx0:cx1]
     else:
-        rows = _outside_indices(y0, y1, height, padding)
-        columns = _outside_indices(x0, x1, width, padding)
-        content = image[rows[:, None], columns]
-    resized = Image.fromarray(np.ascontiguousarray(content)).resize(
-        (crop_size, crop_size), Image.BICUBIC
-    )
-    return np.array(resized)  # a copy: torch wants writable memory
-
-
-def _resize_interval(low: int, high: int, length: int, size: int) -> tuple[int, int]:
-    # The released mask is a 0/1 uint8 image resized by Pillow, which rounds after each of its two passes.
-    # A filled rectangle is the product of two intervals and stays one, so one row tells all.
-    line = np.zeros((1, length), dtype=np.uint8)
-    line[0, max(low, 0) : max(high, 0)] = 1
-    inside = np.flatnonzero(np.asarray(Image.fromarray(line).resize((size, 1), Image.BICUBIC))[0])
-    return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
+        # a few rectangles: gathering pixel by pixel costs more than the rest of a crop
+        content = np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)
+        columns = list(_runs(x0, x1, width, padding))
+        for rows, image_rows in _runs(y0, y1, height, padding):
+            for places, image_columns in columns:
+                content[rows, places] = image[image_rows, image_columns]
+    return resize_bicubic(content, crop_size).transpose(1, 2, 0)
 
 
 def box_to_crop(
@@ -184,8 +188,8 @@ def box_to_crop(
 ) -> np.ndarray:
     """The box mask of a crop, as the rectangle of crop pixels it fills.
 
-    Source: released behaviour: the mask covers image pixels int(x0)..int(x1) inclusive, clipped to the image,
-    and is resized as a binary image. Outside the image it is zero.
+    Source: released behaviour: the mask covers image pixels int(x0)..int(x1) inclusive, clipped to
+    the image, and is resized as a binary image. Outside the image it is zero.
 
     Args:
         box_xyxy: (4,) real image coordinates.
@@ -194,14 +198,17 @@ def box_to_crop(
         crop_size: side of the crop.
 
     Returns:
-        (4,) float32 `(x0, y0, x1, y1)` in crop pixels, x1 and y1 exclusive; all zero when nothing is inside.
+        (4,) float32 `(x0, y0, x1, y1)` in crop pixels, x1 and y1 exclusive; all zero when nothing
+        is inside.
     """
     height, width = image_hw
     x0, y0, x1, y1 = (int(v) for v in window)
     first_x, first_y = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)
     last_x, last_y = min(int(box_xyxy[2]), width - 1), min(int(box_xyxy[3]), height - 1)
-    crop_x0, crop_x1 = _resize_interval(first_x - x0, last_x + 1 - x0, x1 - x0, crop_size)
-    crop_y0, crop_y1 = _resize_interval(first_y - y0, last_y + 1 - y0, y1 - y0, crop_size)
+    # The released mask is a 0/1 uint8 image, which Pillow rounds after each of its two passes.
+    # A filled rectangle is the product of two intervals and stays one: one row tells all.
+    crop_x0, crop_x1 = interval_of_box(first_x - x0, last_x + 1 - x0, x1 - x0, crop_size)
+    crop_y0, crop_y1 = interval_of_box(first_y - y0, last_y + 1 - y0, y1 - y0, crop_size)
     if crop_x1 <= crop_x0 or crop_y1 <= crop_y0:
         return np.zeros(4, dtype=np.float32)
     return np.array([crop_x0, crop_y0, crop_x1, crop_y1], dtype=np.float32)
@@ -210,8 +217,8 @@ def box_to_crop(
 def box_from_crop(crop_box: np.ndarray, window: np.ndarray, crop_size: int) -> np.ndarray:
     """Inverse of `box_to_crop`: crop pixels -> image coordinates.
 
-    The pixels that the box covers come back to within one crop pixel, or a tenth of an image pixel where the crop
-    enlarges.
+    The pixels that the box covers come back to within one crop pixel, or a tenth of an image pixel
+    where the crop enlarges.
 
     Args:
         crop_box: (4,) `(x0, y0, x1, y1)` in crop pixels.
@@ -263,8 +270,8 @@ def paste_probs(
         image_hw: height and width of the image.
 
     Returns:
-        The (h, w) probabilities and the image row and column of their first pixel. h or w is 0 when the window
-        misses the image.
+        The (h, w) probabilities and the image row and column of their first pixel. h or w is 0
+        when the window misses the image.
     """
     height, width = image_hw
     x0, y0, x1, y1 = (int(v) for v in window)

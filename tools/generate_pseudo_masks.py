@@ -1,9 +1,10 @@
 #!/usr/bin/env python
 """Rewrite a COCO-style annotation file with a mask for every box.
 
-Each annotation gets `segmentation` (compressed RLE), `area` (of the mask) and `mal_quality` in [0, 1]: how decided the
-labeler is about the pixels, times how well the mask fills the box to its four sides. All other fields and keys are
-kept; order and number of annotations too. What cannot be labelled is kept, marked `mal_skipped`, and listed at the end.
+Each annotation gets `segmentation` (compressed RLE), `area` (of the mask) and `mal_quality` in
+[0, 1]: how decided the labeler is about the pixels, times how well the mask fills the box to its
+four sides. All other fields and keys are kept; order and number of annotations too. What cannot be
+labelled is kept, marked `mal_skipped`, and listed at the end.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import time
 from pathlib import Path
 
 EXAMPLES = """examples:
-  python tools/generate_pseudo_masks.py configs/mal/vit_mae_base.py work_dirs/vit_mae_base/epoch_10.pth \\
-      --ann data/coco/annotations/instances_train2017.json --img-root data/coco/train2017 \\
+  python tools/generate_pseudo_masks.py configs/mal/vit_mae_base.py \\
+      work_dirs/vit_mae_base/epoch_10.pth --img-root data/coco/train2017 \\
+      --ann data/coco/annotations/instances_train2017.json \\
       --out data/coco/annotations/instances_train2017_mal.json --report work_dirs/report
 
-exit status: 0 all labelled, 1 refused or failed (nothing written), 3 finished with skipped annotations
+exit status: 0 all labelled, 1 refused or failed (nothing written), 3 finished with skipped
+annotations
 """
 
 
@@ -87,12 +90,13 @@ def check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     # imported late: --help and wrong arguments answer at once
+    from tqdm import tqdm
+
     from mal_mm.apis import MaskLabeler
     from mal_mm.checkpoints.loading import CheckpointError
     from mal_mm.formats.coco import AnnotationError, read_coco, write_coco
     from mal_mm.labeling import label_coco
     from mal_mm.version import __version__
-    from tqdm import tqdm
 
     def refuse(error: Exception) -> int:
         print(f'generate_pseudo_masks: {error}', file=sys.stderr)
@@ -149,9 +153,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         return refuse(error)
     print(
-        f'wrote {args.out}: {summary.masks} masks in {summary.images} images, {summary.masks / seconds:.1f} masks/s; '
-        f'{summary.empty} came out empty and hold their box, {summary.crowds} crowd regions passed through, '
-        f'{len(summary.skips)} skipped'
+        f'wrote {args.out}: {summary.masks} masks in {summary.images} images, '
+        f'{summary.masks / seconds:.1f} masks/s; '
+        f'{summary.empty} came out empty and hold their box, '
+        f'{summary.crowds} crowd regions passed through, {len(summary.skips)} skipped'
     )
     if args.report:
         from mal_mm.visualization.report import write_report

@@ -28,7 +28,8 @@ class MaskLabeler:
         config: path of a config, or the config itself.
         checkpoint: path of its weights; None leaves them as initialised (for tests).
         device: 'cuda', 'cpu', ...; None takes the GPU if there is one.
-        network: 'teacher', 'student' or 'both'. Like all that follow, None takes what `model.test_cfg` says.
+        network: 'teacher', 'student' or 'both'. Like all that follow, None takes what
+            `model.test_cfg` says.
         flip: also look at the mirrored crop, and average.
         refine: average the probabilities with their mean-field labels.
         crop_size: side of the crops in pixels.
@@ -118,7 +119,7 @@ class MaskLabeler:
         if not ok.all():
             bad = int(np.flatnonzero(~ok)[0])
             raise ValueError(
-                f'box {bad} {boxes[bad].tolist()} is no (x0, y0, x1, y1) with x1 > x0, y1 > y0 that meets the '
-                f'{width} x {height} image'
+                f'box {bad} {boxes[bad].tolist()} is no (x0, y0, x1, y1) with x1 > x0, y1 > y0 '
+                f'that meets the {width} x {height} image'
             )
         return next(iter(self.engine.stream([(0, self.engine.make_crops(image, boxes))])))[1]

@@ -17,17 +17,17 @@ from ..formats.paths import resolve_under
 class CocoBoxDataset(BaseDetDataset):
     """Boxes of a COCO-style file, for training the labeler.
 
-    Unlike mmdet's CocoDataset it needs neither `area` nor `segmentation`, never keeps a segmentation in memory,
-    takes the categories from the file (the labeler does not tell classes apart), and says which boxes it leaves
-    out and why. Crowd regions are left out.
+    Unlike mmdet's CocoDataset it needs neither `area` nor `segmentation`, never keeps a
+    segmentation in memory, takes the categories from the file (the labeler does not tell classes
+    apart), and says which boxes it leaves out and why. Crowd regions are left out.
     """
 
     def load_data_list(self) -> list[dict]:
         """Read the file.
 
         Returns:
-            One dict(img_path, img_id, width, height, instances) an image that has boxes, in file order;
-            instances hold bbox (xyxy), bbox_label and ignore_flag.
+            One dict(img_path, img_id, width, height, instances) an image that has boxes, in file
+            order; instances hold bbox (xyxy), bbox_label and ignore_flag.
 
         Raises:
             AnnotationError: the file is missing, broken or not COCO-style.
@@ -41,8 +41,8 @@ class CocoBoxDataset(BaseDetDataset):
         if skips:
             first = '; '.join(f'annotation {s.annotation_id}: {s.reason}' for s in skips[:5])
             MMLogger.get_current_instance().warning(
-                f'{self.ann_file}: {len(skips)} of {len(data["annotations"])} boxes left out ({first}'
-                f'{"; ..." if len(skips) > 5 else ""})'
+                f'{self.ann_file}: {len(skips)} of {len(data["annotations"])} boxes left out '
+                f'({first}{"; ..." if len(skips) > 5 else ""})'
             )
         by_image: dict[object, list[dict]] = defaultdict(list)
         for index in usable:

@@ -22,16 +22,18 @@ UNREADABLE = (OSError, Image.DecompressionBombError, SyntaxError)
 class RoIDataset(Dataset):
     """Wrap a detection dataset of mmdet; every usable box becomes a sample.
 
-    Boxes live in flat arrays, 28 bytes a box, shared by all workers; images are read by path when asked for.
-    Masks of the wrapped dataset are never read.
+    Boxes live in flat arrays, 28 bytes a box, shared by all workers; images are read by path when
+    asked for. Masks of the wrapped dataset are never read.
 
     Args:
-        dataset: config of the wrapped dataset (or a built one). It gives images and boxes; its pipeline is not run.
-        pipeline: transforms of a sample, which starts as dict(img_path, img_id, box (4,) xyxy, box_area,
-            box_index, gt_bboxes_labels (1,)).
+        dataset: config of the wrapped dataset (or a built one). It gives images and boxes; its
+            pipeline is not run.
+        pipeline: transforms of a sample, which starts as dict(img_path, img_id, box (4,) xyxy,
+            box_area, box_index, gt_bboxes_labels (1,)).
         min_area: keep boxes with a larger area, in image px^2 (released 2048).
         min_side: keep boxes with both sides longer, in image px (released 2).
-        views_per_box: None draws a new crop each time; k makes k samples of each box, the same ones every epoch.
+        views_per_box: None draws a new crop each time; k makes k samples of each box, the same
+            ones every epoch.
         seed: randomness of the fixed views.
         max_refetch: tries with other boxes when an image cannot be read.
 
@@ -156,8 +158,8 @@ class RoIDataset(Dataset):
                 self._warn_once(sample['img_path'], error)
             index = (index + self._step) % len(self)
         raise OSError(
-            f'{self.max_refetch + 1} images in a row cannot be read, the last is {sample["img_path"]}; '
-            'check `data_root` and `data_prefix`'
+            f'{self.max_refetch + 1} images in a row cannot be read, the last is '
+            f'{sample["img_path"]}; check `data_root` and `data_prefix`'
         )
 
     @property

@@ -58,11 +58,12 @@ def label_coco(
 ) -> Summary:
     """Draw a mask for every annotation, in place.
 
-    Each image is decoded once, in threads, while the network works. A labelled annotation gets `segmentation`
-    (compressed RLE), `area` (of the mask) and `mal_quality`; nothing else changes. A mask that comes out empty is
-    replaced by the box, with `mal_quality` 0 and `mal_flag` 'empty_mask'. An annotation that cannot be labelled keeps
-    its own mask if it has one, otherwise gets an empty one with area 0, which training leaves out; `mal_skipped`
-    says why. Crowd regions with a mask pass through untouched.
+    Each image is decoded once, in threads, while the network works. A labelled annotation gets
+    `segmentation` (compressed RLE), `area` (of the mask) and `mal_quality`; nothing else changes.
+    A mask that comes out empty is replaced by the box, with `mal_quality` 0 and `mal_flag`
+    'empty_mask'. An annotation that cannot be labelled keeps its own mask if it has one, otherwise
+    gets an empty one with area 0, which training leaves out; `mal_skipped` says why. Crowd regions
+    with a mask pass through untouched.
 
     Args:
         data: what `read_coco` gives; changed in place.
@@ -155,15 +156,18 @@ def _check_size(record: dict, pixels: np.ndarray) -> None:
     stated = record.get('width') or width, record.get('height') or height
     if stated != (width, height):
         raise ValueError(
-            f'{record["file_name"]} is {width} x {height} pixels but its record says {stated[0]} x {stated[1]}; '
-            'boxes and image would not fit each other'
+            f'{record["file_name"]} is {width} x {height} pixels but its record says '
+            f'{stated[0]} x {stated[1]}; boxes and image would not fit each other'
         )
 
 
 def _part_beside(
     annotations: list[dict], places: list[int], pixels: np.ndarray
 ) -> tuple[list[int], list[Skip]]:
-    """Part boxes that meet the image from those beside it: where a record has no size, its pixels tell."""
+    """Part boxes that meet the image from those beside it.
+
+    Where a record has no size, its pixels tell.
+    """
     size = dict(height=pixels.shape[0], width=pixels.shape[1])
     problems = {
         place: box_problem(annotations[place], {annotations[place]['image_id']: size})
@@ -201,7 +205,8 @@ def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarra
         image_hw: height and width of the image.
 
     Returns:
-        (h, w) bool region, its first row and column; at least one pixel when the box meets the image.
+        (h, w) bool region, its first row and column; at least one pixel when the box meets the
+        image.
     """
     height, width = image_hw
     left, top = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..geometry import box_to_crop, clip_boxes, crop_window, expand_fixed, paste_probs
-from ..models import MaskAutoLabeler
+from ..geometry import PADDINGS, box_to_crop, clip_boxes, crop_window, expand_fixed, paste_probs
+from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler
 from .pseudo_mask import PseudoMask
 from .quality import mask_quality
 from .region_rle import encode_region
@@ -38,8 +38,9 @@ class Crop:
 class LabelingEngine:
     """Draw masks with a trained labeler.
 
-    Source: released behaviour: every side expanded by 0.3 of its half, wrap-round, logits of the chosen networks
-    and flips averaged, probabilities resized to the window's pixels, then the threshold.
+    Source: released behaviour: every side expanded by 0.3 of its half, wrap-round, logits of the
+    chosen networks and flips averaged, probabilities resized to the window's pixels, then the
+    threshold.
 
     Args:
         labeler: the model, on its device, in evaluation mode.
@@ -52,6 +53,9 @@ class LabelingEngine:
         padding: what lies outside the image, see `geometry.crop_window`.
         batch_size: crops in one pass.
         amp: half precision on a GPU.
+
+    Raises:
+        ValueError: an argument outside its range.
     """
 
     def __init__(
@@ -67,6 +71,10 @@ class LabelingEngine:
         batch_size: int = 32,
         amp: bool = False,
     ) -> None:
+        if network not in NETWORKS:
+            raise ValueError(f'`network` must be one of {NETWORKS}, got {network!r}')
+        if padding not in PADDINGS:
+            raise ValueError(f'`padding` must be one of {PADDINGS}, got {padding!r}')
         if not 0 <= mask_threshold < 1:
             raise ValueError(f'`mask_threshold` must be in [0, 1), got {mask_threshold}')
         if batch_size < 1:

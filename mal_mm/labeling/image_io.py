@@ -11,8 +11,9 @@ import numpy as np
 def read_image(path: str | Path) -> np.ndarray:
     """Decode an image file.
 
-    Pillow decodes (as `LoadImageFromFile(imdecode_backend='pillow')` in the training configs): OpenCV returns half a
-    picture for a truncated JPEG without an error. An EXIF rotation is applied, as mmdet does.
+    Pillow decodes (as `LoadImageFromFile(imdecode_backend='pillow')` in the training configs):
+    OpenCV returns half a picture for a truncated JPEG without an error. An EXIF rotation is
+    applied, as mmdet does.
 
     Returns:
         (H, W, 3) uint8 RGB.

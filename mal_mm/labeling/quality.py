@@ -9,9 +9,9 @@ from torch import Tensor
 def mask_quality(probs: Tensor, crop_boxes: Tensor, threshold: float = 0.5) -> Tensor:
     """Estimate each mask's quality: decidedness times tightness.
 
-    Decidedness is the soft IoU of the probabilities with their own binary mask, 1 when every pixel is surely in or
-    out. Tightness is the IoU between the box and the smallest box around the mask, 1 when the mask touches all four
-    sides, as a tight box demands.
+    Decidedness is the soft IoU of the probabilities with their own binary mask, 1 when every pixel
+    is surely in or out. Tightness is the IoU between the box and the smallest box around the mask,
+    1 when the mask touches all four sides, as a tight box demands.
 
     Args:
         probs: (N, S, S) mask probabilities on the crop, zero outside the box.

@@ -27,8 +27,8 @@ def encode_region(region: np.ndarray, top: int, left: int, image_hw: tuple[int, 
         raise ValueError(
             f'a {h} x {w} region at ({top}, {left}) does not lie in a {height} x {width} image'
         )
-    # runs go down the columns; a zero row above and below each column's piece ends the runs there, and
-    # rle_from_edges joins those that touch across full-height columns
+    # runs go down the columns; a zero row above and below each column's piece ends the runs there,
+    # and rle_from_edges joins those that touch across full-height columns
     columns = np.zeros((w, h + 2), dtype=np.int8)
     columns[:, 1:-1] = region.T
     column, row = np.nonzero(np.diff(columns, axis=1))

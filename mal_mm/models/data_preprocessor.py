@@ -1,4 +1,4 @@
-"""MALDataPreprocessor: samples -> normalised crops and boxes, on the device, a whole batch at once."""
+"""MALDataPreprocessor: samples -> normalised crops and boxes, on the device, batch by batch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class MALDataPreprocessor(BaseDataPreprocessor):
     """Stack, move, normalise; in training also draw the student's photometric view.
 
-    Source: released behaviour: RGB / 255, ImageNet mean and std; student: jitter (0.4, 0.4, 0.2, 0.1) with
-    probability 0.5, grey 0.2, Gaussian blur with radius U[0.1, 2] 0.5; the teacher sees the plain crop.
+    Source: released behaviour: RGB / 255, ImageNet mean and std; student: jitter
+    (0.4, 0.4, 0.2, 0.1) with probability 0.5, grey 0.2, Gaussian blur with radius U[0.1, 2] 0.5;
+    the teacher sees the plain crop.
 
     Args:
         mean, std: per RGB channel, values in [0, 255].
@@ -66,12 +67,14 @@ class MALDataPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data: `inputs`, list of (3, S, S) uint8, and `data_samples`, list of DetDataSample with one box each.
+            data: `inputs`, list of (3, S, S) uint8, and `data_samples`, list of DetDataSample with
+                one box each.
             training: draw the student's view.
 
         Returns:
-            dict(inputs=..., data_samples=...), inputs a dict of `images` (N, 3, S, S) normalised, `crop_boxes`
-            (N, 4) in crop pixels, `box_areas` (N,) in image px^2 on the CPU, and in training `student_images`.
+            dict(inputs=..., data_samples=...), inputs a dict of `images` (N, 3, S, S) normalised,
+            `crop_boxes` (N, 4) in crop pixels, `box_areas` (N,) in image px^2 on the CPU, and in
+            training `student_images`.
         """
         samples = data['data_samples']
         crops = (

@@ -85,7 +85,9 @@ def default_data_dir() -> Path:
 
 
 def stretch_contrast(image: np.ndarray) -> np.ndarray:
-    """Fluorescence is dark: most nuclei lie below a quarter of the scale. Spread the values as a viewer would.
+    """Spread dark values over the whole scale, as a viewer would.
+
+    Fluorescence is dark: most nuclei lie below a quarter of the scale.
 
     Args:
         image: (H, W) uint8.

@@ -47,6 +47,8 @@ def test_what_is_not_said_comes_from_the_config(files):
     engine = MaskLabeler(config, files[1]).engine
     assert (engine.network, engine.flip, engine.crop_size) == ('student', True, 48)
     assert (engine.mask_threshold, engine.margin, engine.padding) == (0.2, 0.1, 'mean')
+    assert engine.refine is False
+    assert MaskLabeler(config, files[1], refine=True).engine.refine is True
     engine = MaskLabeler(
         config, files[1], network='both', flip=False, crop_size=64, mask_threshold=0.0
     ).engine
@@ -106,6 +108,5 @@ def test_a_checkpoint_of_another_architecture_is_refused(files):
 
 
 def test_an_unknown_network_is_refused(files):
-    labeler = MaskLabeler(*files, network='pupil')
-    with pytest.raises(ValueError, match="`network` must be one of .*, got 'pupil'"):
-        labeler.label(blotches(), BOXES)
+    with pytest.raises(ValueError, match=r"`network` must be one of .*, got 'pupil'"):
+        MaskLabeler(*files, network='pupil')

@@ -38,19 +38,21 @@ def label(an_engine, image, boxes=BOXES):
     return masks
 
 
+@pytest.mark.parametrize('refine', [False, True])
 @pytest.mark.parametrize('network', ['teacher', 'student', 'both'])
-def test_a_mask_is_the_pasted_probability_above_the_threshold(model, network):
+def test_a_mask_is_the_pasted_probability_above_the_threshold(model, network, refine):
     image, box = blotches(), BOXES[0]
-    (mask,) = label(engine(model, network=network, flip=True, mask_threshold=0.3), image, [box])
+    options = {'network': network, 'flip': True, 'refine': refine}
+    (mask,) = label(engine(model, **options, mask_threshold=0.05), image, [box])
 
     window = expand_fixed(box)[0]
     crop = torch.from_numpy(crop_window(image, window, 32)).permute(2, 0, 1)[None]
     crop_box = torch.from_numpy(box_to_crop(box, window, (90, 120), 32))[None]
     images = model.data_preprocessor.normalise(crop)
-    probs = model.predict_probs(images, crop_box, torch.tensor([55.0 * 45]), network, flip=True)
+    probs = model.predict_probs(images, crop_box, torch.tensor([55.0 * 45]), **options)
     region, top, left = paste_probs(probs[0], window, (90, 120))
     expected = np.zeros((90, 120), dtype=bool)
-    expected[top : top + len(region), left : left + region.shape[1]] = region.numpy() > 0.3
+    expected[top : top + len(region), left : left + region.shape[1]] = region.numpy() > 0.05
 
     assert 0 < expected.sum() < 55 * 45
     np.testing.assert_array_equal(mask.mask, expected)
@@ -113,7 +115,9 @@ def test_an_image_comes_out_as_soon_as_its_masks_are_there(model):
 
 def test_the_networks_and_flips_draw_different_masks(model):
     masks = {
-        (network, flip): label(engine(model, network=network, flip=flip), blotches())[0].rle['counts']
+        (network, flip): label(engine(model, network=network, flip=flip), blotches())[0].rle[
+            'counts'
+        ]
         for network in ('teacher', 'student', 'both')
         for flip in (False, True)
     }
@@ -121,9 +125,7 @@ def test_the_networks_and_flips_draw_different_masks(model):
 
 
 def test_a_higher_threshold_leaves_a_part_of_the_mask(model):
-    low, high = (
-        label(engine(model, mask_threshold=t), blotches())[0].mask for t in (0.1, 0.9)
-    )
+    low, high = (label(engine(model, mask_threshold=t), blotches())[0].mask for t in (0.1, 0.9))
     assert high.sum() < low.sum()
     assert (low | ~high).all()
 
@@ -131,7 +133,7 @@ def test_a_higher_threshold_leaves_a_part_of_the_mask(model):
 def test_a_box_of_any_size_is_labelled_by_what_lies_in_the_image(model):
     image = blotches()
     huge, tiny, slip = label(
-        engine(model), image, [[-1e100, -1e9, 1e100, 1e12], [3, 3, 3.001, 3.001], [-9, 4, 0.1, 9]]
+        engine(model), image, [[-1e9, -1e9, 1e18, 1e18], [3, 3, 3.001, 3.001], [-9, 4, 0.1, 9]]
     )
     assert huge.rle['size'] == tiny.rle['size'] == [90, 120]
     assert tiny.area <= 9
@@ -153,6 +155,8 @@ def test_the_padding_reaches_the_crops(model):
     [
         ({'mask_threshold': 1}, r'`mask_threshold` must be in \[0, 1\), got 1'),
         ({'mask_threshold': float('nan')}, 'got nan'),
+        ({'network': 'pupil'}, "`network` must be one of .*, got 'pupil'"),
+        ({'padding': 'zero'}, "`padding` must be one of .*, got 'zero'"),
         ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
     ],
 )

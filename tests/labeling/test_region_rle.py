@@ -43,7 +43,9 @@ def test_full_height_columns_become_one_run():
     assert check_rle(rle).tolist() == [3, 6, 3]
 
 
-@pytest.mark.parametrize(('shape', 'top', 'left'), [((0, 0), 0, 0), ((0, 3), 2, 1), ((2, 0), 0, 4)])
+@pytest.mark.parametrize(
+    ('shape', 'top', 'left'), [((0, 0), 0, 0), ((0, 3), 2, 1), ((2, 0), 0, 4)]
+)
 def test_an_empty_region_is_an_empty_mask(shape, top, left):
     rle = encode_region(np.zeros(shape, dtype=bool), top, left, (3, 4))
     assert check_rle(rle).tolist() == [12]
@@ -51,5 +53,5 @@ def test_an_empty_region_is_an_empty_mask(shape, top, left):
 
 @pytest.mark.parametrize(('top', 'left'), [(-1, 0), (0, -1), (2, 0), (0, 3)])
 def test_a_region_beyond_the_image_is_refused(top, left):
-    with pytest.raises(ValueError, match='a 2 x 2 region at .* does not lie in a 3 x 4 image'):
+    with pytest.raises(ValueError, match=r'a 2 x 2 region at .* does not lie in a 3 x 4 image'):
         encode_region(np.ones((2, 2), dtype=bool), top, left, (3, 4))

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 from mal_mm.samples import make_nuclei
 from mal_mm.samples.coco_writer import box_of_mask
-from mal_mm.samples.nuclei import TILES, default_data_dir
+from mal_mm.samples.nuclei import TILES, default_data_dir, stretch_contrast
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 DATA = TOOLS / 'sample_data' / 'nuclei'
@@ -38,6 +38,11 @@ def labels():
     return np.asarray(Image.open(DATA / 'labels.png')).astype(int)
 
 
+@pytest.fixture(scope='module')
+def image():
+    return np.asarray(Image.open(DATA / 'image.png'))
+
+
 def tiles_with_masks(out):
     for split, rects in TILES.items():
         content = json.loads((out / f'{split}_gt.json').read_text())
@@ -47,8 +52,7 @@ def tiles_with_masks(out):
             yield split, rect, image, found, masks
 
 
-def test_tiles_put_together_are_the_image_and_share_no_pixel(out):
-    image = np.asarray(Image.open(DATA / 'image.png'))
+def test_tiles_put_together_are_the_stretched_image_and_share_no_pixel(out, image):
     times_covered = np.zeros(image.shape, int)
     together = np.zeros((*image.shape, 3), np.uint8)
     for _, (x0, y0, x1, y1), entry, _, _ in tiles_with_masks(out):
@@ -58,7 +62,24 @@ def test_tiles_put_together_are_the_image_and_share_no_pixel(out):
         together[y0:y1, x0:x1] = np.asarray(tile)
         times_covered[y0:y1, x0:x1] += 1
     assert (times_covered == 1).all()
-    np.testing.assert_array_equal(together, np.repeat(image[..., None], 3, axis=2))
+    stretched = stretch_contrast(image)
+    np.testing.assert_array_equal(together, np.repeat(stretched[..., None], 3, axis=2))
+
+
+def test_stretching_fills_the_scale_and_keeps_the_order_of_grey_values(image):
+    stretched = stretch_contrast(image)
+    assert stretched.dtype == np.uint8
+    assert (stretched.min(), stretched.max()) == (0, 255)
+    by_grey = stretched.ravel()[np.argsort(image, axis=None)].astype(int)
+    assert (np.diff(by_grey) >= 0).all()
+
+
+def test_stretching_spans_the_percentiles_and_lifts_dark_values():
+    # of 1002 values the outliers 0 and 255 lie beyond the 1st and 99.8th percentile, 10 and 210
+    image = np.uint8([[0, 255, *[10] * 400, *[60] * 200, *[210] * 400]])
+    stretched = stretch_contrast(image)
+    # a quarter of the range: 255 * 0.25 ** 0.6 = 255 * 2 ** -1.2 = 111.0
+    assert stretched[0, [0, 2, 402, 602, 1]].tolist() == [0, 0, 111, 255, 255]
 
 
 def test_every_nucleus_is_on_one_side_and_one_loses_six_pixels(out, labels):

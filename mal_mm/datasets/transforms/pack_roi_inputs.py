@@ -10,11 +10,23 @@ from mmdet.registry import TRANSFORMS
 class PackRoIInputs(PackDetInputs):
     """mmdet's PackDetInputs with the meta information that a crop needs.
 
-    `data_sample.gt_instances` holds one box in crop pixels and its label; the metainfo tells which box of which
-    image it is (`img_id`, `box_index`), its image-frame `box_area` and the `window` that maps the crop back.
+    `data_sample.gt_instances` holds one box in crop pixels and its label; the metainfo tells which
+    box of which image it is (`img_id`, `box_index`), its image-frame `box_area` and the `window`
+    that maps the crop back.
     """
 
-    META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'flip', 'flip_direction', 'box', 'box_area', 'box_index', 'window')  # fmt: skip
+    META_KEYS = (
+        'img_id',
+        'img_path',
+        'ori_shape',
+        'img_shape',
+        'flip',
+        'flip_direction',
+        'box',
+        'box_area',
+        'box_index',
+        'window',
+    )
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
         super().__init__(meta_keys=meta_keys)

@@ -22,13 +22,16 @@ from ...geometry import (
 class RoICrop(BaseTransform):
     """Expand the box, cut the window out, resize it to a square.
 
-    Reads `img` (H, W, 3) uint8 and `box` (4,) xyxy in image pixels. Writes `img` (the crop), `img_shape`,
-    `window` (4,) and `gt_bboxes`, the box in crop pixels, so that mmdet's own RandomFlip and PackDetInputs go on.
+    Reads `img` (H, W, 3) uint8 and `box` (4,) xyxy in image pixels. Writes `img` (the crop),
+    `img_shape`, `window` (4,) and `gt_bboxes`, the box in crop pixels, so that mmdet's own
+    RandomFlip and PackDetInputs go on.
 
     Args:
         crop_size: side of the crop in pixels.
-        expansion: 'released' or 'paper' (random, see `geometry.expand_randomly`), or 'fixed' (labeling).
-        theta: largest random expansion in halves of the box side (paper and released 1.2; Table 5 tries 0.6 to 1.6).
+        expansion: 'released' or 'paper' (random, see `geometry.expand_randomly`), or 'fixed'
+            (labeling).
+        theta: largest random expansion in halves of the box side (paper and released 1.2; Table 5
+            tries 0.6 to 1.6).
         margin: expansion of every side for 'fixed', in halves of the box side.
         padding: what lies outside the image: 'wrap' (released), 'reflect' or 'mean'.
         fill: colour for 'mean' in the loaded channel order (mmcv loads BGR).
@@ -52,7 +55,8 @@ class RoICrop(BaseTransform):
             raise ValueError(f'`padding` must be one of {PADDINGS}, got {padding!r}')
         if crop_size < 1 or theta < 0 or margin < 0:
             raise ValueError(
-                f'`crop_size` must be positive, `theta` and `margin` >= 0, got {crop_size}, {theta}, {margin}'
+                '`crop_size` must be positive, `theta` and `margin` >= 0, '
+                f'got {crop_size}, {theta}, {margin}'
             )
         self.crop_size = crop_size
         self.expansion = expansion
@@ -79,6 +83,6 @@ class RoICrop(BaseTransform):
 
     def __repr__(self) -> str:
         return (
-            f'{type(self).__name__}(crop_size={self.crop_size}, expansion={self.expansion!r}, theta={self.theta}, '
-            f'margin={self.margin}, padding={self.padding!r})'
+            f'{type(self).__name__}(crop_size={self.crop_size}, expansion={self.expansion!r}, '
+            f'theta={self.theta}, margin={self.margin}, padding={self.padding!r})'
         )

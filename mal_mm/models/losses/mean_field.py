@@ -176,7 +176,7 @@ class MeanField(nn.Module):
         for (dy, dx), weight in zip(half, weights_flat, strict=True):
             shift = dy * P + dx
             early, late = slice(0, size - shift), slice(shift, size)
-            # pixel receives from pixel + offset, and pixel + offset from pixel with the same weight
+            # pixel receives from pixel + offset, and pixel + offset from pixel, same weight
             passes.append((total[early], weight[early], z_flat[late]))
             passes.append((total[late], weight[early], z_flat[early]))
         for _ in range(self.num_iters):
