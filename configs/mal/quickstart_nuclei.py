@@ -36,7 +36,7 @@ model = dict(
     crf_loss=dict(loss_weight=3.0, mean_field=dict(zeta=0.3)),
     mil_ramp_iters=0,
     crf_ramp_iters=0,
-    test_cfg=dict(network='teacher', flip=True, refine=True, crop_size=224, mask_threshold=0.5))
+    test_cfg=dict(network='teacher', flip=True, refine=True, crop_size=336, mask_threshold=0.5))
 
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.98)]
 

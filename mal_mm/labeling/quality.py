@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -21,20 +22,21 @@ def mask_quality(probs: Tensor, crop_boxes: Tensor, threshold: float = 0.5) -> T
     Returns:
         (N,) in [0, 1]; 0 for an empty mask.
     """
-    masks = probs > threshold
-    common = (probs * masks).sum((1, 2))
-    union = probs.sum((1, 2)) + masks.sum((1, 2)) - common
-    decided = common / union.clamp(min=1e-6)
+    # sums and maxima of floats only: those of booleans take a CPU ten times as long
+    kept = F.threshold(probs, threshold, 0.0)
+    common = kept.sum((1, 2))
+    area = kept.ceil_().sum((1, 2))  # kept is 0, or in (threshold, 1]
+    decided = common / (probs.sum((1, 2)) + area - common).clamp(min=1e-6)
 
-    x0, x1 = _extent(masks.any(1))
-    y0, y1 = _extent(masks.any(2))
+    x0, x1 = _extent(probs.amax(1) > threshold)
+    y0, y1 = _extent(probs.amax(2) > threshold)
     boxes = crop_boxes.to(probs.device)
-    area = (x1 - x0) * (y1 - y0)
+    extent_area = (x1 - x0) * (y1 - y0)
     box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     width = torch.minimum(x1, boxes[:, 2]) - torch.maximum(x0, boxes[:, 0])
     height = torch.minimum(y1, boxes[:, 3]) - torch.maximum(y0, boxes[:, 1])
     overlap = width.clamp(min=0) * height.clamp(min=0)
-    tight = overlap / (area + box_area - overlap).clamp(min=1e-6)
+    tight = overlap / (extent_area + box_area - overlap).clamp(min=1e-6)
     return (decided * tight).clamp(0, 1)
 
 

@@ -74,7 +74,9 @@ class RoICrop(BaseTransform):
         else:
             # the global generator: mmengine seeds it per worker, RoIDataset per fixed view
             window = expand_randomly(visible, self.theta, np.random, self.expansion)
-        results['img'] = crop_window(image, window, self.crop_size, self.padding, self.fill)
+        results['img'] = crop_window(
+            image, window, self.crop_size, self.padding, self.fill, exact=self.expansion == 'fixed'
+        )
         results['img_shape'] = (self.crop_size, self.crop_size)
         results['window'] = window
         crop_box = box_to_crop(box, window, image.shape[:2], self.crop_size)
