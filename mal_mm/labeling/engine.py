@@ -16,7 +16,7 @@ from .quality import mask_quality
 from .region_rle import encode_region
 
 # crop pixels in one pass on a CPU: 4 crops of 512 x 512
-_CPU_PIXELS = 2**20
+_CPU_PIXELS = 2**18
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class LabelingEngine:
 
         batch_size = self.batch_size
         if self.labeler.data_preprocessor.device.type == 'cpu':
-            # more at once gain nothing on a CPU and leave its cache: twice the time beside the network
+            # more at once gain nothing on a CPU and leave its cache: twice the time
             batch_size = max(min(batch_size, _CPU_PIXELS // self.crop_size**2), 1)
         for key, crops in images:
             waiting[key] = (len(crops), [])
