@@ -92,7 +92,9 @@ class RoIDataset(Dataset):
                 box_index.append(number)
         boxes = np.frombuffer(coordinates, dtype=np.float64).reshape(-1, 4)
         keep = self._usable(boxes, ignored)
-        self.boxes_xyxy = boxes[keep].astype(np.float32)
+        self.boxes_xyxy = np.empty((int(keep.sum()), 4), dtype=np.float32)
+        for k in range(4):  # column by column, lest a million boxes cost 32 MB more for a moment
+            self.boxes_xyxy[:, k] = boxes[keep, k]
         self.image_index = np.frombuffer(image_index, dtype=np.int32)[keep]
         self.labels = np.frombuffer(labels, dtype=np.int32)[keep]
         self.box_index = np.frombuffer(box_index, dtype=np.int32)[keep]
