@@ -16,7 +16,7 @@ from .quality import mask_quality
 from .region_rle import encode_region
 
 # crop pixels in one pass on a CPU: 4 crops of 512 x 512
-_CPU_PIXELS = 2**18
+_CPU_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
