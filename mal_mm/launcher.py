@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 from .compat.config_bases import config_path
 from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
+from .evaluation.fast_coco_eval import use_fast_coco_eval
+from .phase2.mal_masks import apply_mal_masks
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +48,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: there is no such config.
+        ValueError: `mal_ann_file` cannot take the place of the training file.
     """
     package, separator, name = args.config.partition('mal_mm::')
     path = config_path(name) if separator and not package else args.config
@@ -59,6 +62,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    apply_mal_masks(cfg, args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -82,4 +86,5 @@ def build_runner(cfg: Config) -> Runner:
     setup_cache_size_limit_of_dynamo()
     fall_back_to_fp32(cfg)
     prepare_cpu_ranks(cfg)
+    use_fast_coco_eval()
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
 from tiny_labeler import shrink
-from tiny_segmenter import shrink_solov2
+from tiny_segmenter import shrink_segmenter
 
 from mal_mm.samples import make_shapes
 
@@ -92,7 +92,7 @@ def test_segmenter_takes_a_training_step_on_the_masks(
     data_root, pseudo_masks, repo_root, tmp_path
 ):
     cfg = Config.fromfile(repo_root / 'configs' / 'phase2' / 'solov2_r50_fpn_3x_coco_mal.py')
-    shrink_solov2(cfg, data_root, pseudo_masks.name, tmp_path)
+    shrink_segmenter(cfg, data_root, pseudo_masks.name, tmp_path)
     cfg.update(val_dataloader=None, val_cfg=None, val_evaluator=None)
     runner = Runner.from_cfg(cfg)
     runner.train()

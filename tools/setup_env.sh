@@ -146,7 +146,13 @@ pip install -q -r "requirements/$stack.txt"
 # Without --no-deps torchvision would pull a torch of its own.
 pip install -q --no-deps ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$torchvision_spec"
 step 'mal_mm and its tools'
-pip install -q --no-build-isolation -e '.[report,samples,dev]'
+# An editable install writes beside the sources, which the environment of the other stack shares.
+if command -v flock >/dev/null; then
+  exec 8<"$root/setup.py"
+  flock 8
+fi
+pip install -q --no-build-isolation -e '.[report,samples,lvis,fast,boxinst,dev]'
+if command -v flock >/dev/null; then exec 8<&-; fi
 step 'checking'
 "$py" - <<'CHECK' || fail 'the environment does not work; see above'
 import mmcv.ops, torch, mal_mm  # noqa: E401

@@ -4,6 +4,11 @@
 examples:
   python tools/test.py configs/phase2/solov2_r50_fpn_3x_coco_mal.py work_dirs/solov2/latest.pth
   bash tools/dist_test.sh configs/phase2/solov2_r50_fpn_3x_coco_mal.py latest.pth 8 --out found.pkl
+
+  # test-dev: test_dev.bbox.json and test_dev.segm.json for the evaluation server
+  python tools/test.py configs/phase2/solov2_r50_fpn_3x_coco_mal.py latest.pth \\
+      --format-only test_dev --img-root data/coco/test2017 \\
+      --ann data/coco/annotations/image_info_test-dev2017.json
 """
 
 import argparse
@@ -19,6 +24,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
 
 from mal_mm.launcher import add_common_arguments, build_runner, load_config
+from mal_mm.phase2.result_files import write_results_only
 
 DEFAULT_TTA_MODEL = {
     'type': 'DetTTAModel',
@@ -42,6 +48,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, or mal_mm::NAME for one of ours')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', metavar='FILE.pkl', help='also write all predictions here')
+    parser.add_argument(
+        '--format-only',
+        metavar='PREFIX',
+        help='write PREFIX.bbox.json and PREFIX.segm.json and no scores: for test sets whose '
+        'ground truth is not public',
+    )
+    parser.add_argument(
+        '--ann', metavar='JSON', help='with --format-only: images and categories of the test set'
+    )
+    parser.add_argument('--img-root', metavar='DIR', help='with --format-only: its images')
     parser.add_argument('--show', action='store_true', help='show the predictions')
     parser.add_argument('--show-dir', help='save the painted images in this folder')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds per image shown')
@@ -50,6 +66,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out is not None and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f'--out must end in .pkl or .pickle, got {args.out!r}')
+    if args.format_only is None and (args.ann or args.img_root):
+        parser.error('--ann and --img-root go with --format-only PREFIX')
     return args
 
 
@@ -71,7 +89,9 @@ def main() -> None:
     args = parse_args()
     try:
         cfg = load_config(args)
-    except FileNotFoundError as error:
+        if args.format_only is not None:
+            write_results_only(cfg, args.format_only, args.ann, args.img_root)
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(f'test.py: {error}')
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:

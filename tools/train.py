@@ -16,6 +16,7 @@ large encoders:
 """
 
 import argparse
+import os
 import sys
 
 from mmengine.config import Config
@@ -25,6 +26,10 @@ from mal_mm.checkpoints.loading import CheckpointError
 from mal_mm.formats import AnnotationError
 from mal_mm.hooks.atomic_checkpoint_hook import checkpoint_to_resume
 from mal_mm.launcher import add_common_arguments, build_runner, load_config
+from mal_mm.phase2.mask_file_check import check_mask_file
+
+# where a launcher tells a process its number
+RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,6 +79,10 @@ def main() -> None:
     try:
         cfg = load_config(args)
         apply_training_options(cfg, args)
+        # once for all processes: the file may be large
+        if os.environ.get(RANK.get(args.launcher, ''), '0') == '0':
+            for warning in check_mask_file(cfg):
+                print(f'train.py: warning: {warning}', file=sys.stderr)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')
     try:

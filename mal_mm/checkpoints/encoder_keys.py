@@ -108,6 +108,11 @@ def reorder_patch_merging(tensor: Tensor) -> Tensor:
     return tensor.unflatten(-1, (2, 2, -1)).transpose(-3, -1).flatten(-3)
 
 
+def restore_patch_merging(tensor: Tensor) -> Tensor:
+    """Inverse of `reorder_patch_merging`: from mmcv's order to the authors'."""
+    return tensor.unflatten(-1, (-1, 2, 2)).transpose(-3, -1).flatten(-3)
+
+
 def _from_hugging_face(state: Tensors) -> Tensors:
     _, tokens, width = state['embeddings.position_embeddings'].shape
     arch = ViTArch(

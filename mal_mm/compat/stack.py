@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from .config_bases import register_config_package
+from .config_text import remember_formatted_configs
+from .lvis_numpy import mend_lvis
+from .panoptic_api import provide_panopticapi
 from .safe_globals import allow_runner_checkpoints
 from .torchvision_ops import declare_torchvision_ops
 
@@ -158,6 +161,7 @@ def import_stack() -> None:
     if problems:
         raise ImportError(_message(problems))
     declare_torchvision_ops()
+    provide_panopticapi()
     try:
         importlib.import_module('mmdet')
         importlib.import_module('mmpretrain')
@@ -173,7 +177,9 @@ def import_stack() -> None:
             stacklevel=2,
         )
     allow_runner_checkpoints()
+    mend_lvis()
     register_config_package()
+    remember_formatted_configs()
 
 
 def _install_command(requirement: Requirement) -> str:

@@ -1,8 +1,25 @@
-"""Data of phase 1: boxes in, one sample per box out."""
+"""Data of phase 1: boxes in, one sample per box out; of phase 2: the quality of masks."""
 
 from .coco_box_dataset import CocoBoxDataset
+from .mask_quality_coco_dataset import MaskQualityCocoDataset
+from .mask_quality_lvis_v1_dataset import MaskQualityLVISV1Dataset
 from .resumable_sampler import ResumableSampler
 from .roi_dataset import RoIDataset
-from .transforms import PackRoIInputs, RoICrop
+from .transforms import (
+    LoadMaskQualityAnnotations,
+    PackMaskQualityInputs,
+    PackRoIInputs,
+    RoICrop,
+)
 
-__all__ = ['CocoBoxDataset', 'PackRoIInputs', 'ResumableSampler', 'RoICrop', 'RoIDataset']
+__all__ = [
+    'CocoBoxDataset',
+    'LoadMaskQualityAnnotations',
+    'MaskQualityCocoDataset',
+    'MaskQualityLVISV1Dataset',
+    'PackMaskQualityInputs',
+    'PackRoIInputs',
+    'ResumableSampler',
+    'RoICrop',
+    'RoIDataset',
+]

@@ -31,7 +31,10 @@ _AREAS = {
 
 
 def coco_ap(
-    gt: Mapping[str, Any], results: Sequence[Mapping[str, Any]], gt_name: str = 'ground truth'
+    gt: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    gt_name: str = 'ground truth',
+    kinds: Iterable[str] = ('bbox', 'segm'),
 ) -> dict[str, Any]:
     """AP of the boxes and of the masks of the same detections.
 
@@ -44,9 +47,10 @@ def coco_ap(
         results: detections as COCO result files hold them, with `image_id`, `category_id`,
             `score`, `bbox` [x, y, width, height] and `segmentation` (compressed RLE).
         gt_name: what to call `gt` in errors.
+        kinds: what to score; detections need not have what is left out.
 
     Returns:
-        `bbox` and `segm`, each `AP` (over IoU 0.5 to 0.95), `AP50`, `AP75`, `APs`, `APm`, `APl`
+        Each of `kinds`, a dict of `AP` (over IoU 0.5 to 0.95), `AP50`, `AP75`, `APs`, `APm`, `APl`
         in [0, 1], and `per_class`, a list of `id`, `name`, `AP` in the order of the categories;
         None where the ground truth has no instance.
 
@@ -61,8 +65,8 @@ def coco_ap(
     human = [_human(each, images, gt_name) for each in index_annotations(gt, gt_name).values()]
     truth = _coco(human, images, categories, gt_name)
     scores = {}
-    for iou_type, area in _AREAS.items():
-        found = [{**result, 'area': area(result)} for result in results]
+    for iou_type in kinds:
+        found = [{**result, 'area': _AREAS[iou_type](result)} for result in results]
         evaluator = COCOeval(truth, _coco(found, images, categories, 'a detection'), iou_type)
         scores[iou_type] = _run(evaluator, categories)
     return scores

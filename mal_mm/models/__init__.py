@@ -1,4 +1,4 @@
-"""The labeler: encoder, decoder, losses, student and teacher."""
+"""The labeler: encoder, decoder, losses, student and teacher. And segmenters for phase 2."""
 
 from .data_preprocessor import MALDataPreprocessor
 from .decoders import AttentionDecoder, FullyConnectedDecoder, FullyConvDecoder, QueryDecoder
@@ -6,6 +6,14 @@ from .encoders import ConvNeXtEncoder, MemoisedEncoder, SwinEncoder, ViTEncoder
 from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss
 from .mask_auto_labeler import MaskAutoLabeler
 from .mask_network import MaskNetwork
+from .maskdino import (
+    MaskDINO,
+    MaskDINODecoder,
+    MaskDINOFusionHead,
+    MaskDINOHead,
+    MaskDINOPixelDecoder,
+)
+from .segmenter_heads import QualityFCNMaskHead, QualityMask2FormerHead
 
 __all__ = [
     'AttentionDecoder',
@@ -17,9 +25,16 @@ __all__ = [
     'MALDataPreprocessor',
     'MILLoss',
     'MaskAutoLabeler',
+    'MaskDINO',
+    'MaskDINODecoder',
+    'MaskDINOFusionHead',
+    'MaskDINOHead',
+    'MaskDINOPixelDecoder',
     'MaskNetwork',
     'MeanField',
     'MemoisedEncoder',
+    'QualityFCNMaskHead',
+    'QualityMask2FormerHead',
     'QueryDecoder',
     'SwinEncoder',
     'ViTEncoder',

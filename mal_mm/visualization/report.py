@@ -85,7 +85,7 @@ def write_report(
         AnnotationError: a file is not JSON or not COCO-style.
         FileExistsError: `out_dir/images` exists and was not written by a report.
     """
-    template = _load_template()
+    template = load_template('report.html.j2')
     pred = pred if isinstance(pred, dict) else read_coco(pred)
     gt = gt if gt is None or isinstance(gt, dict) else read_coco(gt)
     metrics = metrics if metrics is None or isinstance(metrics, dict) else read_json(metrics)
@@ -238,12 +238,17 @@ def _first_drawn(
     return drawn
 
 
-def _load_template() -> Any:
+def load_template(name: str) -> Any:
+    """A page of ours as a Jinja2 template, with the filters `count` and `decimal`.
+
+    Raises:
+        ModuleNotFoundError: Jinja2 is not installed.
+    """
     try:
         import jinja2
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'The review report needs Jinja2; install it with `pip install mal-mm[report]`.'
+            'The HTML pages need Jinja2; install it with `pip install mal-mm[report]`.'
         ) from error
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE_DIR),
@@ -254,7 +259,7 @@ def _load_template() -> Any:
     )
     environment.filters['count'] = lambda number: f'{number:,}'
     environment.filters['decimal'] = lambda x, digits=3: '–' if x is None else f'{x:.{digits}f}'
-    return environment.get_template('report.html.j2')
+    return environment.get_template(name)
 
 
 def _skipped(pred: dict) -> Any:

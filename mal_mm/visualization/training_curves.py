@@ -35,7 +35,7 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
     files = sorted(Path(work_dir).glob(_SCALARS))
     curves: dict[str, Curve] = {}
     for file in files:
-        rows = _read_rows(file)
+        rows = read_rows(file)
         first = next((row['step'] for row in rows if 'iter' in row), None)
         if first is not None:
             for key, curve in curves.items():
@@ -54,7 +54,12 @@ def read_curves(work_dir: str | Path) -> dict[str, Curve]:
     return {key: dict(sorted(curve.items())) for key, curve in curves.items() if curve}
 
 
-def _read_rows(file: Path) -> list[dict]:
+def read_rows(file: Path) -> list[dict]:
+    """What mmengine has logged, one object a line; a last line that is cut is left out.
+
+    Raises:
+        ValueError: another line is not JSON.
+    """
     lines = file.read_text(encoding='utf-8').splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import functools
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from mmdet.registry import DATASETS
-from mmdet.utils import register_all_modules
-from mmengine.config import Config
-from mmengine.hub import get_config
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
-from pycocotools import mask as coco_mask
-from tiny_segmenter import shrink_solov2
-
-from mal_mm.samples import make_shapes
-
-
-@pytest.fixture
-def config(repo_root):
-    return Config.fromfile(repo_root / 'configs' / 'phase2' / 'solov2_r50_fpn_3x_coco_mal.py')
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-    """Two images with masks (RLE, as labeling writes them) to train on, one to test on."""
-    root = tmp_path_factory.mktemp('shapes')
-    make_shapes(root, num_images=2, num_unseen=1, size=64)
-    return root
+import yaml
+from mmdet.registry import MODELS
 
 
 def flatten(node: object, name: str = '') -> dict[str, object]:
@@ -46,50 +25,197 @@ def flatten(node: object, name: str = '') -> dict[str, object]:
     return flat
 
 
-def test_only_the_training_file_differs_from_the_stock_config(config):
-    stock = flatten(get_config('mmdet::solov2/solov2_r50_fpn_ms-3x_coco.py').to_dict())
-    ours = flatten(config.to_dict())
-    assert {key: ours[key] for key in ours if key not in stock or ours[key] != stock[key]} == {
-        'mal_ann_file': 'annotations/instances_train2017_mal.json',
-        'train_dataloader.dataset.ann_file': 'annotations/instances_train2017_mal.json',
-    }
-    assert stock.keys() - ours.keys() == set()
+COCO_MAL = 'annotations/instances_train2017_mal.json'
+COCO_HUMAN = 'annotations/instances_train2017.json'
+LVIS_MAL = 'annotations/lvis_v1_train_mal.json'
+CONVNEXT_S = (
+    'mmdet::convnext/cascade-mask-rcnn_convnext-s-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py'
+)
+LVIS = 'mmdet::lvis/mask-rcnn_{}_fpn_sample1e-3_ms-1x_lvis-v1.py'
 
 
-def test_evaluation_stays_on_human_masks(config):
-    human = 'annotations/instances_val2017.json'
-    for split in ('val', 'test'):
-        assert config[f'{split}_dataloader'].dataset.ann_file == human
-        assert config[f'{split}_evaluator'].ann_file == f'data/coco/{human}'
-        assert config[f'{split}_evaluator'].metric == 'segm'
+def trains_on(file: str, dataset: str = 'train_dataloader.dataset') -> dict[str, object]:
+    return {'mal_ann_file': file, f'{dataset}.ann_file': file}
 
 
-def test_masks_of_the_rewritten_file_reach_the_training(config, data_root, tmp_path):
-    register_all_modules(init_default_scope=False)
-    shrink_solov2(config, data_root, 'train_gt.json', tmp_path)
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        dataset = DATASETS.build(config.train_dataloader.dataset)
-        (flip,) = (t for t in dataset.pipeline.transforms if type(t).__name__ == 'RandomFlip')
-        flip.prob = 0.0
-        sample = dataset[0]['data_samples']
-    annotations = json.loads((data_root / 'train_gt.json').read_text())['annotations']
-    masks = [coco_mask.decode(a['segmentation']) for a in annotations if a['image_id'] == 1]
-    np.testing.assert_array_equal(sample.gt_instances.masks.masks, np.stack(masks))
-    assert len(sample.ignored_instances) == 0
+def loads(**flags: bool) -> dict[str, object]:
+    """LoadAnnotations, second of both the variable and the pipeline that it became."""
+    places = ('train_pipeline.1', 'train_dataloader.dataset.pipeline.1')
+    return {f'{place}.{key}': flag for place in places for key, flag in flags.items()}
 
 
-def test_solov2_trains_an_iteration_and_evaluates(config, data_root, tmp_path):
-    shrink_solov2(config, data_root, 'train_gt.json', tmp_path)
-    runner = Runner.from_cfg(config)
-    runner.model.init_weights()
-    before = {key: value.clone() for key, value in runner.model.named_parameters()}
-    runner.train()
-    assert runner.iter == 1
-    history = runner.message_hub.log_scalars
-    for name in ('loss_mask', 'loss_cls'):
-        assert np.isfinite(history[f'train/{name}'].data[0]).all()
-        assert history[f'train/{name}'].data[0][0] > 0
-    moved = [k for k, v in runner.model.named_parameters() if not torch.equal(v, before[k])]
-    assert any(key.startswith('mask_head') for key in moved)
-    assert any(key.startswith('backbone') for key in moved)
-    assert 'val/coco/segm_mAP' in history
+CONVNEXT_B = {
+    'checkpoint_file': 'https://download.openmmlab.com/mmclassification/v0/convnext/'
+    'convnext-base_3rdparty_32xb128-noema_in1k_20220222-dba4f95f.pth',
+    'model.backbone.arch': 'base',
+    'model.backbone.drop_path_rate': 0.7,
+    'model.backbone.init_cfg.checkpoint': 'https://download.openmmlab.com/mmclassification/v0/'
+    'convnext/convnext-base_3rdparty_32xb128-noema_in1k_20220222-dba4f95f.pth',
+    'model.neck.in_channels.0': 128,
+    'model.neck.in_channels.1': 256,
+    'model.neck.in_channels.2': 512,
+    'model.neck.in_channels.3': 1024,
+    'optim_wrapper.paramwise_cfg.decay_rate': 0.8,
+}
+DCN = {  # as in mmdet's dcnv2/mask-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py
+    'model.backbone.dcn.type': 'DCNv2',
+    'model.backbone.dcn.deform_groups': 1,
+    'model.backbone.dcn.fallback_on_stride': False,
+    'model.backbone.stage_with_dcn.0': False,
+    'model.backbone.stage_with_dcn.1': True,
+    'model.backbone.stage_with_dcn.2': True,
+    'model.backbone.stage_with_dcn.3': True,
+}
+NO_MASKS = {
+    'model.roi_head.mask_roi_extractor': None,
+    'model.roi_head.mask_head': None,
+    'val_evaluator.metric': 'bbox',
+    'test_evaluator.metric': 'bbox',
+    # numpy arrays of masks that nobody asks for
+    **loads(with_mask=False),
+}
+BITMAPS = loads(poly2mask=True)
+
+# name -> stock config, and what is different from it once both are resolved
+DIFFERENCES = {
+    'solov2_r50_fpn_3x_coco_mal': (
+        'mmdet::solov2/solov2_r50_fpn_ms-3x_coco.py',
+        trains_on(COCO_MAL),
+    ),
+    'solov2_r101-dcn_fpn_3x_coco_mal': (
+        'mmdet::solov2/solov2_r101-dcn_fpn_ms-3x_coco.py',
+        trains_on(COCO_MAL),
+    ),
+    'solov2_x101-dcn_fpn_3x_coco_mal': (
+        'mmdet::solov2/solov2_x101-dcn_fpn_ms-3x_coco.py',
+        trains_on(COCO_MAL),
+    ),
+    'cascade-mask-rcnn_convnext-s_fpn_3x_coco_mal': (CONVNEXT_S, trains_on(COCO_MAL)),
+    'cascade-mask-rcnn_convnext-b_fpn_3x_coco_gt': (CONVNEXT_S, CONVNEXT_B),
+    'cascade-mask-rcnn_convnext-b_fpn_3x_coco_mal': (
+        CONVNEXT_S,
+        CONVNEXT_B | trains_on(COCO_MAL),
+    ),
+    'mask2former_swin-s_lsj-50e_coco_mal': (
+        'mmdet::mask2former/mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco.py',
+        trains_on(COCO_MAL),
+    ),
+    'mask-rcnn_r50-dcn_fpn_1x_lvis-v1_gt': (LVIS.format('r50'), DCN),
+    'mask-rcnn_r50-dcn_fpn_1x_lvis-v1_mal': (
+        LVIS.format('r50'),
+        DCN | trains_on(LVIS_MAL, 'train_dataloader.dataset.dataset'),
+    ),
+    'mask-rcnn_r101-dcn_fpn_1x_lvis-v1_gt': (LVIS.format('r101'), DCN),
+    'mask-rcnn_r101-dcn_fpn_1x_lvis-v1_mal': (
+        LVIS.format('r101'),
+        DCN | trains_on(LVIS_MAL, 'train_dataloader.dataset.dataset'),
+    ),
+    'mask-rcnn_x101-32x4d_fpn_1x_lvis-v1_mal': (
+        LVIS.format('x101-32x4d'),
+        trains_on(LVIS_MAL, 'train_dataloader.dataset.dataset'),
+    ),
+    'mask-rcnn_x101-64x4d_fpn_1x_lvis-v1_mal': (
+        LVIS.format('x101-64x4d'),
+        trains_on(LVIS_MAL, 'train_dataloader.dataset.dataset'),
+    ),
+    'mask-rcnn_r50_fpn_1x_coco_mal': (
+        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+        trains_on(COCO_MAL),
+    ),
+    'faster-rcnn_r50_fpn_1x_coco_boxes': (
+        'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+        {'mal_ann_file': COCO_HUMAN, 'model.type': 'FasterRCNN', **NO_MASKS},
+    ),
+    'cascade-rcnn_convnext-s_fpn_3x_coco_boxes': (
+        CONVNEXT_S,
+        {'mal_ann_file': COCO_HUMAN, **NO_MASKS},
+    ),
+    'boxinst_r50_fpn_90k_coco_boxes': (
+        'mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py',
+        {'mal_ann_file': COCO_HUMAN},
+    ),
+    'condinst_r50_fpn_90k_coco_gt': (
+        'mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py',
+        BITMAPS,
+    ),
+    'condinst_r50_fpn_90k_coco_mal': (
+        'mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py',
+        BITMAPS | trains_on(COCO_MAL),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_file_in_the_environment(monkeypatch):
+    monkeypatch.delenv('MAL_ANN_FILE', raising=False)
+
+
+@pytest.fixture(scope='module')
+def runs(repo_root):
+    """{name: metadata} of the metafile."""
+    models = yaml.safe_load((repo_root / 'configs/phase2/metafile.yml').read_text())['Models']
+    assert all(each['Config'] == f'configs/phase2/{each["Name"]}.py' for each in models)
+    return {each['Name']: each['Metadata'] for each in models}
+
+
+@pytest.mark.parametrize('name', DIFFERENCES)
+def test_config_is_the_stock_one_but_for_what_is_listed(name, load_config):
+    stock_name, expected = DIFFERENCES[name]
+    stock = flatten(load_config(stock_name).to_dict())
+    ours = flatten(load_config(f'phase2/{name}.py').to_dict())
+    changed = {key: ours[key] for key in ours if key not in stock or ours[key] != stock[key]}
+    assert changed == expected
+    # a part may go only when something was put in its place
+    gone = stock.keys() - ours.keys()
+    assert all(any(key.startswith(f'{place}.') for place in expected) for key in gone)
+
+
+def test_metafile_lists_every_run_with_its_counterpart_on_human_masks(runs, load_config):
+    assert {name for name, run in runs.items() if 'Table' in run} == set(DIFFERENCES)
+    for name, run in runs.items():
+        if run['Supervision'] == 'human':
+            assert 'Ground Truth Config' not in run and name.endswith('_gt'), name
+            continue
+        human = run['Ground Truth Config'].removeprefix('configs/')
+        assert human.startswith(('mmdet::', 'maskdino/')) or Path(human).stem in runs
+        if run['Supervision'] == 'MAL':
+            ours, theirs = (
+                flatten(load_config(each).to_dict()) for each in (f'phase2/{name}.py', human)
+            )
+            changed = {key for key in ours if key not in theirs or ours[key] != theirs[key]}
+            dataset = 'dataset.dataset' if run.get('Table') == [2] else 'dataset'
+            assert changed == {'mal_ann_file', f'train_dataloader.{dataset}.ann_file'}, name
+            assert not theirs.keys() - ours.keys()
+
+
+def test_tables_of_the_paper_have_their_rows(runs):
+    def number(table: int) -> dict[str, int]:
+        rows = [run['Supervision'] for run in runs.values() if table in run.get('Table', [])]
+        return {kind: rows.count(kind) for kind in sorted(set(rows))}
+
+    assert number(1) == {'MAL': 6, 'human': 1}  # the other 5 on human masks are stock configs
+    assert number(2) == {'MAL': 4, 'human': 2}
+    assert number(7) == {'MAL': 2, 'none': 2}
+
+
+def test_cascade_and_mask_rcnn_without_masks_train_and_test_on_boxes_alone(load_config):
+    for name in ('faster-rcnn_r50_fpn_1x_coco_boxes', 'cascade-rcnn_convnext-s_fpn_3x_coco_boxes'):
+        cfg = load_config(f'phase2/{name}.py')
+        with torch.device('meta'), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, 'linspace', functools.partial(torch.linspace, device='cpu'))
+            model = MODELS.build(cfg.model)
+        assert not model.with_mask and model.with_bbox, name
+        assert not any('mask' in key for key in model.state_dict()), name
+
+
+def test_evaluation_stays_on_human_annotations(load_config):
+    for name in DIFFERENCES:
+        cfg = load_config(f'phase2/{name}.py')
+        root, human = 'data/coco/', 'annotations/instances_val2017.json'
+        if 'lvis' in name:
+            root, human = 'data/lvis_v1/', 'annotations/lvis_v1_val.json'
+        measured = 'bbox' if name.startswith(('faster-rcnn', 'cascade-rcnn')) else 'segm'
+        for split in ('val', 'test'):
+            assert cfg[f'{split}_dataloader'].dataset.ann_file == human, name
+            assert cfg[f'{split}_evaluator'].ann_file == root + human, name
+            assert measured in cfg[f'{split}_evaluator'].metric, name

@@ -1,6 +1,8 @@
-"""Transforms of one sample, that is one box."""
+"""Transforms of one sample, that is one box (phase 1) or one image (phase 2)."""
 
+from .load_mask_quality_annotations import LoadMaskQualityAnnotations
+from .pack_mask_quality_inputs import PackMaskQualityInputs
 from .pack_roi_inputs import PackRoIInputs
 from .roi_crop import RoICrop
 
-__all__ = ['PackRoIInputs', 'RoICrop']
+__all__ = ['LoadMaskQualityAnnotations', 'PackMaskQualityInputs', 'PackRoIInputs', 'RoICrop']

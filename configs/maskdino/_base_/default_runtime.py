@@ -1,0 +1,3 @@
+_base_ = ['mmdet::_base_/default_runtime.py']
+
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)

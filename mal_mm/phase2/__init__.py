@@ -1,0 +1,1 @@
+"""Phase 2: MMDetection's segmenters on rewritten annotation files, by their configs alone."""

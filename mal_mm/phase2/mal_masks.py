@@ -1,0 +1,87 @@
+"""The variables of a phase-2 config: the file to train on, and how far its masks are trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+
+from .mask_quality import use_mask_quality
+
+# What configs/phase2/mal_masks.py names, so that MMDetection's own tools apply it too.
+RUNNER_TYPE = 'mal_mm.phase2.mal_masks_runner.MalMasksRunner'
+
+
+def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -> None:
+    """Carry the variables `mal_*` of a config to the places where they act, in place.
+
+    `mal_ann_file` becomes the annotation file of the innermost training dataset, unless that one
+    is named in `cfg_options`, and RLE masks are decoded (`poly2mask=True`) in all pipelines of
+    the training. `mal_min_quality` (0: off) and `mal_quality_weight` (False: off) make the mask
+    loss mind the quality of the masks. A config without these variables stays as it is.
+
+    Args:
+        cfg: after `cfg_options` were merged into it.
+        cfg_options: dotted key -> value, from the command line.
+
+    Raises:
+        ValueError: the training set joins several files, or the model has no use for quality.
+    """
+    if cfg.get('runner_type') == RUNNER_TYPE:
+        cfg.pop('runner_type')  # it would apply them once more
+    if cfg.get('mal_ann_file') and cfg.get('train_dataloader'):
+        _set_train_file(cfg, named=any(map(_is_train_file, cfg_options or ())))
+        for part in (cfg.train_dataloader, cfg.get('custom_hooks')):  # hooks: PipelineSwitchHook
+            _decode_rle(part)
+    if 'mal_min_quality' in cfg or 'mal_quality_weight' in cfg:
+        # at 0 and False too: a config that a run saved may have been rewritten for others
+        use_mask_quality(cfg, cfg.get('mal_min_quality', 0), cfg.get('mal_quality_weight', False))
+
+
+def _is_train_file(key: str) -> bool:
+    return key.startswith('train_dataloader.') and key.endswith('.ann_file')
+
+
+def _set_train_file(cfg: Config, named: bool) -> None:
+    datasets = list(_innermost(cfg.train_dataloader.dataset))
+    if len(datasets) > 1:
+        if named:
+            return
+        raise ValueError(
+            f'mal_ann_file (={cfg.mal_ann_file!r}) is one file, but the training set joins '
+            f'{len(datasets)} datasets; name the file of each by --cfg-options '
+            'train_dataloader.dataset.datasets.0.ann_file=FILE and so on'
+        )
+    (dataset,) = datasets
+    if named:
+        cfg.mal_ann_file = dataset.ann_file  # so that the dumped config says the same twice
+    elif dataset.get('ann_file') != cfg.mal_ann_file:
+        print_log(
+            f'Training on mal_ann_file {cfg.mal_ann_file!r} in place of '
+            f'{dataset.get("ann_file")!r}',
+            logger='current',
+        )
+        dataset.ann_file = cfg.mal_ann_file
+
+
+def _innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The datasets that read files, below RepeatDataset, ClassBalancedDataset and the like."""
+    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets')
+    if inner is None:
+        yield dataset
+        return
+    for each in inner:
+        yield from _innermost(each)
+
+
+def _decode_rle(node: Any) -> None:
+    """LoadAnnotations(poly2mask=False) would ignore every RLE mask."""
+    if isinstance(node, dict):
+        if node.get('poly2mask') is False:
+            node['poly2mask'] = True
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for each in node:
+            _decode_rle(each)

@@ -1,0 +1,190 @@
+"""Before training: would MMDetection ignore the masks of the annotation file?
+
+Every annotation of the file is asked once, before a model is built (see `unused_masks.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets import CocoDataset, CocoPanopticDataset
+from mmdet.datasets.lvis import LVISV05Dataset, LVISV1Dataset
+from mmdet.datasets.transforms import LoadAnnotations
+from mmdet.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.fileio import get_local_path, join_path
+from mmengine.registry import Registry
+from mmengine.utils import is_abs
+
+from ..formats.coco import CocoStream, index_categories, index_images
+from ..formats.errors import AnnotationError, shorten
+from .unused_masks import LABEL, Problem, why_unused
+
+
+class MaskFileError(AnnotationError):
+    """Training would ignore the masks of its annotation file, or stop at them."""
+
+
+def check_mask_file(cfg: Config) -> list[str]:
+    """Make sure that training uses the masks of its annotation file.
+
+    Looks at the COCO and LVIS datasets of `train_dataloader`, within wrappers too, whose masks
+    are loaded by their pipeline or by one that a hook switches to. Reads each file once, holding
+    its text.
+
+    Args:
+        cfg: the whole config.
+
+    Returns:
+        Warnings, one sentence each: annotations that training leaves out.
+
+    Raises:
+        MaskFileError: training would use no mask of a file, or not those that it holds as RLE, or
+            end in a KeyError; says why and the cure.
+        AnnotationError: a file is not COCO-style.
+    """
+    switches = {
+        f'custom_hooks.{i}.switch_pipeline': hook.get('switch_pipeline')
+        for i, hook in enumerate(cfg.get('custom_hooks') or ())
+    }
+    warnings = []
+    training = (cfg.get('train_dataloader') or {}).get('dataset')
+    for place, dataset in _of_type(CocoDataset, DATASETS, training, 'train_dataloader.dataset'):
+        pipelines = {f'{place}.pipeline': dataset.get('pipeline'), **switches}
+        loaders = {
+            name: loader
+            for start, pipeline in pipelines.items()
+            for name, loader in _of_type(LoadAnnotations, TRANSFORMS, pipeline, start)
+            if loader.get('with_mask')
+        }
+        kind = _class_of(dataset, DATASETS)
+        if not loaders or not dataset.get('ann_file') or issubclass(kind, CocoPanopticDataset):
+            continue
+        polygons = [name for name, each in loaders.items() if not each.get('poly2mask', True)]
+        path = dataset.ann_file
+        if dataset.get('data_root') and not is_abs(path):
+            path = join_path(dataset.data_root, path)
+        with get_local_path(path, backend_args=dataset.get('backend_args')) as local_path:
+            if not Path(local_path).is_file():
+                option = 'mal_ann_file' if 'mal_ann_file' in cfg else f'{place}.ann_file'
+                raise MaskFileError(
+                    f'the annotation file {path} does not exist; make it with {LABEL} CONFIG '
+                    f'CHECKPOINT --ann BOXES.json --img-root DIR --out {path}, or name another: '
+                    f'--cfg-options {option}=FILE'
+                )
+            warnings += _check_file(CocoStream(local_path), path, dataset, kind, polygons)
+    return warnings
+
+
+def _of_type(
+    wanted: type, registry: Registry, node: object, place: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Configs of `wanted` or its children anywhere in a config, each with its dotted place."""
+    if isinstance(node, dict):
+        kind = _class_of(node, registry)
+        if isinstance(kind, type) and issubclass(kind, wanted):
+            yield place, node
+        inner = node.items()
+    else:
+        inner = enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in inner:
+        yield from _of_type(wanted, registry, value, f'{place}.{key}')
+
+
+def _class_of(node: dict[str, Any], registry: Registry) -> Any:
+    kind = node.get('type')
+    return registry.get(kind) if isinstance(kind, str) else kind
+
+
+def _check_file(
+    stream: CocoStream,
+    path: str,
+    dataset: dict[str, Any],
+    kind: type[CocoDataset],
+    polygon_loaders: Sequence[str],
+) -> list[str]:
+    images = _images(stream, path, kind)
+    categories, warnings = _category_ids(stream, path, dataset, kind)
+    min_size = 0 if dataset.get('test_mode') else (dataset.get('filter_cfg') or {}).get('min_size')
+    as_polygon = Problem(
+        'are RLE, which `LoadAnnotations(poly2mask=False)` ignores',
+        'say --cfg-options ' + ' '.join(f'{name}.poly2mask=True' for name in polygon_loaders)
+        + f", or add 'mal_mm::phase2/mal_masks.py' to `_base_`, or label with {LABEL} --polygons",
+        stops=True,
+    )  # fmt: skip
+    problem_of = partial(
+        why_unused,
+        images=images,
+        categories=categories,
+        min_size=min_size or 0,
+        rle_problem=as_polygon if polygon_loaders else None,
+    )
+    if not stream.count:
+        raise MaskFileError(f'{path} has no annotations; give another file')
+    numbers, examples = Counter(), {}
+    for annotation in stream:
+        problem = problem_of(annotation)
+        numbers[problem] += 1
+        examples.setdefault(problem, annotation.get('id'))
+    used = numbers.pop(None, 0)
+    # what the file is refused for, then by number
+    ranked = sorted(numbers, key=lambda each: (each.stops, numbers[each]), reverse=True)
+    said = [
+        f'{numbers[each]} of {stream.count} annotations {each.what} '
+        f'(annotation {shorten(examples[each])}, for one)'
+        for each in ranked
+    ]
+    if not used or (ranked and ranked[0].stops):
+        verdict = 'would stop at' if used and ranked[0] != as_polygon else 'would not use'
+        raise MaskFileError(
+            f'training {verdict} the masks of {path}: {"; ".join(said)}. Cure: {ranked[0].cure}'
+        )
+    return warnings + [
+        f'{path}: {sentence} and are left out; if that is not meant, {each.cure}'
+        for each, sentence in zip(ranked, said, strict=True)
+    ]
+
+
+def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any, dict[str, Any]]:
+    images = index_images(stream.value, path)
+    name = 'coco_url' if issubclass(kind, LVISV1Dataset) else 'file_name'
+    for image_id, image in images.items():
+        for key in (name, 'width', 'height'):
+            if image.get(key) is None:
+                raise MaskFileError(
+                    f'{path}: image {image_id!r} has no {key!r}, which {kind.__name__} needs; add '
+                    f'it to each image, or take a dataset of another type'
+                )
+    return images
+
+
+def _category_ids(
+    stream: CocoStream, path: str, dataset: dict[str, Any], kind: type[CocoDataset]
+) -> tuple[set[Any], list[str]]:
+    """Ids of the categories that the dataset keeps, and warnings."""
+    categories = index_categories(stream.value, path) or {}
+    if issubclass(kind, LVISV05Dataset):  # keeps all, whatever their names
+        return set(categories), []
+    classes = kind._load_metainfo(dataset.get('metainfo'))['classes']
+    classes = [classes] if isinstance(classes, str) else list(classes)
+    names = {each: category.get('name') for each, category in categories.items()}
+    kept = {each: name for each, name in names.items() if name in classes or not classes}
+    if not kept:
+        raise MaskFileError(
+            f'training would drop every annotation of {path}: its categories '
+            f'{shorten(list(names.values()))} and the classes of its dataset {shorten(classes)} '
+            "share no name. Cure: set `metainfo=dict(classes=...)` of the config's datasets to "
+            "the file's names and `num_classes` of its heads to their number"
+        )
+    swapped = [pair for pair in zip(kept.values(), classes, strict=False) if len(set(pair)) > 1]
+    if not swapped:
+        return set(kept), []
+    return set(kept), [
+        f'{path}: lists its categories in another order than the classes of its dataset, and '
+        'MMDetection numbers them as the file does: {!r} gets the number of {!r}; give the '
+        'validation file the same order'.format(*swapped[0])
+    ]

@@ -1,0 +1,114 @@
+"""The configs of a run: the recipes that the user names, put on the user's data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..compat.config_bases import config_path
+from ..formats import atomic_write
+from ..phase2.custom_data import point_at, point_labeler_at
+from .options import Options
+
+PSEUDO_MASKS = 'pseudo_masks.json'
+
+
+def read_recipe(name: str) -> Config:
+    """Read a config by path, or as mal_mm::NAME.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    package, separator, inner = name.partition('mal_mm::')
+    path = config_path(inner) if separator and not package else name
+    if not Path(path).is_file():
+        raise ValueError(
+            f"config {name!r} does not exist; mal_mm's own are named as in "
+            'mal_mm::mal/vit_mae_base.py'
+        )
+    cfg = Config.fromfile(path)
+    for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            raise ValueError(f'config {name!r} has no {key!r}; give one that can be trained')
+    return cfg
+
+
+def build_configs(
+    options: Options, classes: tuple[str, ...], recipes: Mapping[str, Config]
+) -> dict[str, Config]:
+    """Put the recipes on the data.
+
+    Training passes over missing images, as labeling does. Segmenter and twin get the same seed,
+    and both phases what a run that is killed and resumed needs to end as if it had not been
+    (whole checkpoints, chance that depends on the iteration); learning rates follow the number of
+    GPUs where the recipe says how. The user's options win.
+
+    Args:
+        options: of the run.
+        classes: names of the classes.
+        recipes: 'labeler' and 'segmenter', not changed.
+
+    Returns:
+        'labeler', 'segmenter', and with human masks 'segmenter_gt'.
+
+    Raises:
+        ValueError: a recipe does not fit the data.
+    """
+    labeler = deepcopy(recipes['labeler'])
+    point_labeler_at(labeler, options.ann, options.img_root, len(classes))
+    configs = {'labeler': labeler}
+    train_files = {'segmenter': options.work_dir / PSEUDO_MASKS}
+    if options.gt_ann:
+        train_files['segmenter_gt'] = options.gt_ann
+    for name, train_ann in train_files.items():
+        cfg = deepcopy(recipes['segmenter'])
+        _pass_over_missing_images(cfg.train_dataloader.dataset)
+        val = options.val_ann, options.val_img_root
+        configs[name] = point_at(cfg, train_ann, options.img_root, *val, classes)
+    for name, cfg in configs.items():
+        _make_repeatable(cfg)
+        user = options.labeler_options if name == 'labeler' else options.segmenter_options
+        cfg.merge_from_dict(dict(user))
+        if name == 'segmenter_gt':  # the same, but that human masks have no quality
+            cfg.merge_from_dict({'mal_min_quality': 0, 'mal_quality_weight': False})
+    return configs
+
+
+def write_config(cfg: Config, path: Path, head: str) -> None:
+    """Write a config so that it can be read, changed and trained by itself.
+
+    Args:
+        cfg: the config.
+        path: where to.
+        head: its first lines, for people.
+    """
+    with atomic_write(path) as file:
+        file.write(f'"""{head}"""\n{cfg.pretty_text}')
+
+
+def _pass_over_missing_images(node: Any) -> None:
+    if isinstance(node, dict):
+        if node.get('type') == 'LoadImageFromFile':
+            node['ignore_empty'] = True  # mmdet then draws another image
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for each in node:
+            _pass_over_missing_images(each)
+
+
+def _make_repeatable(cfg: Config) -> None:
+    if (cfg.get('randomness') or {}).get('seed') is None:
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': 0}
+    checkpoint = cfg.default_hooks.checkpoint
+    if checkpoint.type == 'CheckpointHook':
+        checkpoint.type = 'AtomicCheckpointHook'
+    cfg.default_hooks.setdefault('exact_resume', {'type': 'ExactResumeHook'})
+    if 'base_batch_size' in (cfg.get('auto_scale_lr') or {}):
+        cfg.auto_scale_lr.enable = True
+    imports = list((cfg.get('custom_imports') or {}).get('imports') or [])
+    if 'mal_mm' not in imports:
+        cfg.custom_imports = {'imports': [*imports, 'mal_mm'], 'allow_failed_imports': False}

@@ -1,0 +1,95 @@
+"""A step as a process: its output is shown and kept, and it goes when the run goes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 30
+
+
+def run_logged(
+    command: Sequence[str], log: Path, environment: dict[str, str], keep_open: Iterable[int] = ()
+) -> int:
+    """Run a command; what it prints goes to our stdout and to the end of a log file.
+
+    However this ends (an exception such as KeyboardInterrupt included), the command and what it
+    has started are gone afterwards: it gets SIGTERM and half a minute to end, then SIGKILL. On
+    Linux it gets SIGTERM too if this process is killed.
+
+    Args:
+        command: program and arguments.
+        log: its folder must exist.
+        environment: of the command.
+        keep_open: file descriptors that the command inherits.
+
+    Returns:
+        Exit status; 128 + n if signal n ended it, as shells have it.
+    """
+    with log.open('ab') as file:
+        file.write(f'=== {time.strftime("%F %T")} {" ".join(command)}\n'.encode())
+        file.flush()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=tuple(keep_open),
+            # Ctrl-C reaches us alone, so that there is one place that stops it
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == 'linux' else None,
+        )
+        copier = threading.Thread(target=_copy, args=(process.stdout, file), daemon=True)
+        copier.start()
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+            raise
+        finally:
+            # data workers, ranks: they would keep the pipe open
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            copier.join()
+    return status if status >= 0 else 128 - status
+
+
+def last_lines(log: Path, number: int = 20) -> list[str]:
+    """The end of a log; of a progress bar, which rewrites its line, the last state."""
+    with log.open('rb') as file:
+        file.seek(max(0, log.stat().st_size - 20_000))
+        text = file.read().decode('utf-8', errors='replace')
+    lines = [re.split('\r', line.rstrip('\r'))[-1] for line in text.split('\n')]
+    return [line for line in lines if line.strip()][-number:]
+
+
+def _copy(source: IO[bytes], log: IO[bytes]) -> None:
+    terminal = getattr(sys.stdout, 'buffer', None)
+    while chunk := os.read(source.fileno(), 65536):
+        log.write(chunk)
+        log.flush()
+        try:
+            if terminal is not None:
+                terminal.write(chunk)
+                terminal.flush()
+        except (OSError, ValueError):
+            terminal = None  # nobody reads it any more; the log goes on
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
