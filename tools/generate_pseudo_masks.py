@@ -94,9 +94,14 @@ def parse_args() -> argparse.Namespace:
         help='context around the box, in halves of its side; the probabilities of several are '
         'averaged',
     )
+    holes = masks.add_mutually_exclusive_group()
+    for name, text in (
+        ('fill-holes', 'fill the holes of each mask'),
+        ('carve-holes', 'cut out what looks like the surroundings: for objects with holes'),
+    ):
+        holes.add_argument(f'--{name}', action='store_true', default=None, help=text)
     for name, text in (
         ('largest-component', 'keep the largest piece of each mask only'),
-        ('fill-holes', 'fill the holes of each mask'),
         ('resolve-overlaps', 'pixels that several instances claim go to the surest of them'),
         ('exact-crops', "resize crops as the authors' code does, pixel for pixel; slower"),
     ):
@@ -205,6 +210,7 @@ def make_job(args: argparse.Namespace):
         exact_crops=args.exact_crops,
         largest_component=args.largest_component,
         fill_holes=args.fill_holes,
+        carve_holes=args.carve_holes,
         resolve_overlaps=args.resolve_overlaps,
         batch_size=1 if args.batch_size == 'auto' else int(args.batch_size),
         amp=not args.no_amp,

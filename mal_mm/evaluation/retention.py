@@ -211,7 +211,10 @@ def _in_work_dir(folder: Path) -> list[Evaluation]:
 
 def _in_log(file: Path) -> list[Evaluation]:
     found = []
+    trained = None  # iterations; what counts them only logs each validation as of epoch 0
     for row in _rows(file):
+        if 'loss' in row:
+            trained = row.get('step')
         scores: dict[str, dict[str, float | None]] = {}
         benchmarks = set()
         for key, value in row.items():
@@ -229,7 +232,7 @@ def _in_log(file: Path) -> list[Evaluation]:
             benchmarks.add('COCO' if match[2].startswith('m') else 'LVIS')
         if scores:
             in_order = {kind: scores[kind] for kind in ('segm', 'bbox') if kind in scores}
-            step = row.get('step')
+            step = row.get('step') or trained
             found.append(Evaluation(benchmarks.pop(), in_order, step, f'{file}, a test'))
     return found
 

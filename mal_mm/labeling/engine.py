@@ -19,6 +19,7 @@ from ..geometry import (
 )
 from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler
 from .drawing import Drawing, average_drawings
+from .hole_carving import carve_holes_on_crop
 from .mask_cleaning import Claim, fill_holes, keep_largest_component, resolve_overlaps
 from .pseudo_mask import PseudoMask
 from .quality import boxes_on_maps, mask_quality
@@ -76,6 +77,7 @@ class LabelingEngine:
             time of the kernel that training samples are cut with.
         largest_component: keep the largest piece of each mask only.
         fill_holes: fill the holes of each mask.
+        carve_holes: cut out what looks like the surroundings, see `labeling.hole_carving`.
         resolve_overlaps: give pixels that several instances of an image claim to the one with the
             highest probability.
 
@@ -96,6 +98,7 @@ class LabelingEngine:
         'exact_crops',
         'largest_component',
         'fill_holes',
+        'carve_holes',
         'resolve_overlaps',
     )
 
@@ -114,6 +117,7 @@ class LabelingEngine:
         exact_crops: bool = False,
         largest_component: bool = False,
         fill_holes: bool = False,
+        carve_holes: bool = False,
         resolve_overlaps: bool = False,
     ) -> None:
         if network not in NETWORKS:
@@ -131,6 +135,8 @@ class LabelingEngine:
             )
         if not margins.size or (margins < 0).any():
             raise ValueError(f'`margin` must be >= 0, got {margin}')
+        if fill_holes and carve_holes:
+            raise ValueError('`fill_holes` and `carve_holes` undo each other: choose one')
         if batch_size < 1:
             raise ValueError(f'`batch_size` must be at least 1, got {batch_size}')
         self.labeler = labeler
@@ -146,6 +152,7 @@ class LabelingEngine:
         self.exact_crops = exact_crops
         self.largest_component = largest_component
         self.fill_holes = fill_holes
+        self.carve_holes = carve_holes
         self.resolve_overlaps = resolve_overlaps
         self._thresholds = np.broadcast_to(thresholds, 3).astype(np.float32)
         self._margins = margins.tolist()
@@ -283,7 +290,11 @@ class LabelingEngine:
         region = drawing.probs > self._thresholds_of((crop.box[2:] - crop.box[:2]).prod())
         if self.largest_component:
             region = keep_largest_component(region)
-        return fill_holes(region) if self.fill_holes else region
+        if self.fill_holes:
+            return fill_holes(region)
+        if self.carve_holes:
+            return carve_holes_on_crop(region, drawing.corner, crop)
+        return region
 
     def _finish(self, drawing: Drawing, crop: Crop) -> PseudoMask:
         return self._encode(self._cut(drawing, crop), drawing, crop)

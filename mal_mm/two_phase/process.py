@@ -54,7 +54,7 @@ def run_logged(
         copier = threading.Thread(target=_copy, args=(process.stdout, file), daemon=True)
         copier.start()
         try:
-            status = process.wait()
+            status = _wait(process)
         except BaseException:
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -67,6 +67,13 @@ def run_logged(
             process.wait()
             copier.join()
     return status if status >= 0 else 128 - status
+
+
+def _wait(process: subprocess.Popen) -> int:
+    # In pieces: Python heeds a signal that arrives just before an endless wait only after it.
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=1)
 
 
 def last_lines(log: Path, number: int = 20) -> list[str]:

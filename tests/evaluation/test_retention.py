@@ -63,6 +63,14 @@ def test_what_a_resumed_run_does_again_counts_once(tmp_path):
     assert best.source.endswith('step 3, the best of 3 validations')
 
 
+def test_training_that_counts_iterations_logs_each_validation_as_of_step_0(tmp_path):
+    trained = [{'loss': 1.0, 'iter': n, 'step': n} for n in (800, 1600)]
+    first, second = coco(0, 0.2), coco(0, 0.1)
+    write_log(tmp_path, '20260101_000000', trained[0], first, trained[1], second)
+    assert read_evaluation(tmp_path).step == 1600
+    assert read_evaluation(tmp_path, best=True).step == 800
+
+
 def test_sizes_without_instances_are_unknown_and_lvis_has_frequencies(tmp_path):
     file = write_log(tmp_path, 'a', coco(1, 0.5, 0.6, 0.7, -1.0, 0.8, float('nan')))
     assert read_evaluation(file).scores == {

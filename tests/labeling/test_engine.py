@@ -12,6 +12,7 @@ from mal_mm.geometry import (
     paste_probs,
 )
 from mal_mm.labeling import LabelingEngine, mask_quality
+from mal_mm.labeling.drawing import Drawing
 from mal_mm.labeling.mask_cleaning import fill_holes, keep_largest_component
 from mal_mm.labeling.quality import boxes_on_maps
 
@@ -140,6 +141,39 @@ def test_masks_are_tidied_on_request(model):
         tidied = label(engine(model, **{name: True}), image)
         for before, after in zip(plain, tidied, strict=True):
             np.testing.assert_array_equal(after.mask, tidy(before.mask))
+
+
+class Filling(LabelingEngine):
+    """Fills the disc of every box, as labelers do with rings."""
+
+    def draw(self, crops):
+        drawings = []
+        for crop in crops:
+            left, top, right, bottom = crop.box.astype(int)
+            y, x = np.mgrid[: bottom - top, : right - left] + 0.5
+            disc = np.hypot(y - (bottom - top) / 2, x - (right - left) / 2) < (right - left) / 2
+            drawings.append(Drawing(disc.astype(np.float32), (top, left), 1.0))
+        return drawings
+
+
+@pytest.mark.parametrize('margin', [0.3, (0.3, 0.8)])
+@pytest.mark.parametrize('corner', [(0, 0), (40, 60)])
+def test_holes_are_carved_by_the_pixels_around_each_box(model, margin, corner):
+    top, left = corner
+    y, x = np.mgrid[:90, :120] + 0.5
+    distance = np.hypot(y - top - 25, x - left - 25)
+    image = np.full((90, 120, 3), 60, dtype=np.uint8)
+    image[(distance > 12) & (distance < 25)] = (200, 60, 50)
+    options = {'margin': margin, 'crop_size': 64, 'carve_holes': True}
+    (mask,) = label(Filling(model, **options), image, [[left, top, left + 50, top + 50]])
+    assert not mask.mask[distance < 10].any()
+    assert mask.mask[(distance > 15) & (distance < 24)].all()
+    assert mask.area == mask.mask.sum()
+
+
+def test_filling_and_carving_holes_exclude_each_other(model):
+    with pytest.raises(ValueError, match='choose one'):
+        engine(model, fill_holes=True, carve_holes=True)
 
 
 def test_resolved_instances_of_an_image_share_no_pixel(model):
