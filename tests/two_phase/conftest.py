@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,11 @@ def rewrite(tmp_path):
         return copy
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def heed_ctrl_c():
+    """Tests that a shell has started in the background would ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
