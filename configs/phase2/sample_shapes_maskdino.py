@@ -3,6 +3,7 @@
     python tools/make_sample_dataset.py shapes data/shapes --num-images 500 --num-unseen 100
     python benchmarks/retention_shapes.py data/shapes --runs BoxInst
     python benchmarks/retention_shapes.py data/shapes --segmenter maskdino --runs GT MAL
+    python tools/train.py configs/phase2/sample_shapes_maskdino.py --cfg-options mal_ann_file=pseudo_masks.json
 
 Hardware: two CPU cores, 0.7 s of one core an iteration; no run of this length has been finished yet, see
 docs/maskdino.md. As Mask DINO R50, but narrow and shallow (ResNet-18 with half the channels, 2 encoder and 3 decoder

@@ -1,8 +1,8 @@
 """What mmdet takes from panopticapi, where that is missing.
 
-mmdet reads panoptic PNG files and measures panoptic quality with panopticapi, which no package
-registry carries (`pip install git+https://github.com/cocodataset/panopticapi.git`). It needs five
-names of it; these stand in for them, after arXiv 1801.00868 and COCO's panoptic format.
+mmdet reads panoptic PNG files and measures panoptic quality with panopticapi, which PyPI has only
+as a copy for numpy 1 (`pip install git+https://github.com/cocodataset/panopticapi.git`). It needs
+five names of it; these stand in for them, after arXiv 1801.00868 and COCO's panoptic format.
 """
 
 from __future__ import annotations

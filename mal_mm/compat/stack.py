@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from .config_bases import register_config_package
-from .config_text import remember_formatted_configs
-from .lvis_numpy import mend_lvis
-from .panoptic_api import provide_panopticapi
 from .safe_globals import allow_runner_checkpoints
 from .torchvision_ops import declare_torchvision_ops
 
@@ -160,6 +157,11 @@ def import_stack() -> None:
     problems = check_stack(versions) or check_mmcv_ops(versions)
     if problems:
         raise ImportError(_message(problems))
+    # now, since they import what an incomplete environment lacks
+    from .config_text import remember_formatted_configs
+    from .lvis_numpy import mend_lvis
+    from .panoptic_api import provide_panopticapi
+
     declare_torchvision_ops()
     provide_panopticapi()
     try:

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,33 +40,55 @@ def run_logged(
     with log.open('ab') as file:
         file.write(f'=== {time.strftime("%F %T")} {" ".join(command)}\n'.encode())
         file.flush()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=tuple(keep_open),
-            # Ctrl-C reaches us alone, so that there is one place that stops it
-            start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == 'linux' else None,
-        )
-        copier = threading.Thread(target=_copy, args=(process.stdout, file), daemon=True)
-        copier.start()
+        process = None
         try:
+            with _signals_held_back():
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    pass_fds=tuple(keep_open),
+                    # Ctrl-C reaches us alone, so that there is one place that stops it
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent if sys.platform == 'linux' else None,
+                )
+                copier = threading.Thread(target=_copy, args=(process.stdout, file), daemon=True)
+                copier.start()
             status = _wait(process)
         except BaseException:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE_SECONDS)
+            if process is not None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE_SECONDS)
             raise
         finally:
-            # data workers, ranks: they would keep the pipe open
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            copier.join()
+            if process is not None:
+                # data workers, ranks: they would keep the pipe open
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                copier.join()
     return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A signal between the start of a process and its name here would leave it running."""
+    arrived: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 def _wait(process: subprocess.Popen) -> int:

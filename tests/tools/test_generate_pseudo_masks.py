@@ -35,6 +35,8 @@ def start_tool(cwd, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         encoding='utf-8',
+        # what a shell has started in the background passes on that it ignores Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
