@@ -5,7 +5,7 @@ stack=onedl
 case "${1:-}" in
   -h|--help)
     echo 'Usage: bash tools/run_tests.sh [--stack onedl|openmmlab] [options of pytest]'
-    echo '  onedl (default) runs all tests but those marked long; openmmlab those not marked slow, without the parts'
+    echo '  onedl (default) runs all tests but those marked long; openmmlab those marked neither long nor slow, without the parts'
     echo '  that import nothing of the stack. -m EXPRESSION overrides the marks: -m long runs the long ones.'
     exit 0 ;;
   --stack) stack=${2:?--stack takes onedl or openmmlab}; shift 2 ;;
@@ -15,7 +15,7 @@ bash "$root/tools/setup_env.sh" --stack "$stack"
 case "$stack" in
   onedl) venv=$root/.venv selection=(-m 'not long') ;;
   openmmlab)
-    venv=$root/.venv-openmmlab selection=(-m 'not slow')
+    venv=$root/.venv-openmmlab selection=(-m 'not slow and not long')
     for part in formats samples test_geometry.py labeling/test_job.py labeling/test_mask_cleaning.py \
         evaluation/test_boundary_iou.py evaluation/test_mask_iou.py visualization/test_overlay.py \
         visualization/test_report.py visualization/test_training_curves.py; do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from contextlib import nullcontext
 from typing import Any
 from unittest import mock
@@ -51,3 +52,10 @@ def connect_gloo(launcher: str, **dist_cfg: Any) -> None:
         no_device = mock.patch.object(torch.cuda, 'set_device', lambda device: None)
     with no_device:
         init_dist(launcher, **{**dist_cfg, 'backend': 'gloo'})
+    # gloo's threads may otherwise outlive what they use, and abort a process that is done
+    atexit.register(_disconnect)
+
+
+def _disconnect() -> None:
+    if is_distributed():
+        torch.distributed.destroy_process_group()
