@@ -173,6 +173,7 @@ def check(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     # imported late: --help and wrong arguments answer at once
     from mal_mm.checkpoints.loading import CheckpointError
+    from mal_mm.compat.cpu_ranks import RanksError
     from mal_mm.formats.coco import AnnotationError
     from mal_mm.labeling import JobError
 
@@ -181,11 +182,10 @@ def run(args: argparse.Namespace) -> int:
         if args.launcher != 'none':
             from mal_mm.compat.cpu_ranks import connect_gloo
 
-            # ranks meet at start and end only, and the last may come hours after the first
-            connect_gloo(args.launcher, timeout=7 * 24 * 3600)
+            connect_gloo(args.launcher)
         job = make_job(args)
         return dry_run(job) if args.dry_run else label(job, args)
-    except (AnnotationError, CheckpointError, JobError, OSError, ValueError) as error:
+    except (AnnotationError, CheckpointError, JobError, RanksError, OSError, ValueError) as error:
         print(f'generate_pseudo_masks: {error}', file=sys.stderr)
         return 1
 
@@ -195,7 +195,7 @@ def make_job(args: argparse.Namespace):
     from mal_mm.apis import MaskLabeler
     from mal_mm.labeling import LabelingJob, Output, Selection
     from mal_mm.labeling.batch_size import find_batch_size
-    from mal_mm.labeling.job import sha256
+    from mal_mm.formats.plain_file import sha256
     from mal_mm.version import __version__
 
     labeler = MaskLabeler(

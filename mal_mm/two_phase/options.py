@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formats import AnnotationError, read_coco
-from ..labeling.job import sha256
+from ..formats.plain_file import sha256
 from ..phase2.custom_data import class_names
 
 
