@@ -158,7 +158,7 @@ def import_stack() -> None:
     if problems:
         raise ImportError(_message(problems))
     # now, since they import what an incomplete environment lacks
-    from .config_text import remember_formatted_configs
+    from .config_text import remember_formatted_configs, write_configs_literally
     from .lvis_numpy import mend_lvis
     from .panoptic_api import provide_panopticapi
 
@@ -182,6 +182,7 @@ def import_stack() -> None:
     mend_lvis()
     register_config_package()
     remember_formatted_configs()
+    write_configs_literally()
 
 
 def _install_command(requirement: Requirement) -> str:

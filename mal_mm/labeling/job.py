@@ -136,9 +136,7 @@ class LabelingJob:
                 'What was done is kept: call the same with --resume to go on'
             ) from error
 
-    def _label_rest(
-        self, done: set[int], on_progress: Callable[[int, int], None] | None
-    ) -> None:
+    def _label_rest(self, done: set[int], on_progress: Callable[[int, int], None] | None) -> None:
         todo = [number for number in range(len(self.portions)) if number not in done]
         mine = _share(todo, [stop - start for start, stop in self.portions])
         total = sum(self.portions[number][1] - self.portions[number][0] for number in mine)

@@ -65,9 +65,7 @@ class LoadAnyImage(LoadImageFromFile):
     def _decode(self, content: bytes) -> np.ndarray:
         # other colour types were asked for on purpose
         if self.color_type != 'color' or decodes_the_same(content):
-            image = mmcv.imfrombytes(
-                content, flag=self.color_type, backend=self.imdecode_backend
-            )
+            image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
             if image is not None:
                 return image
         return np.ascontiguousarray(decode_image(content)[..., ::-1])
