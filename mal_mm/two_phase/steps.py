@@ -9,19 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .options import OUTPUTS as OUTPUTS
 from .options import Options
 
-# What the steps leave in the work dir, the decisive one first; a restart removes it.
-OUTPUTS = {
-    'labeler': ('labeler', 'labeler.py'),
-    'labeling': ('pseudo_masks.json', 'pseudo_masks.json.parts', 'labeling.json'),
-    'masks': ('masks.json',),
-    'report': ('report',),
-    'segmenter': ('segmenter', 'segmenter.py'),
-    'evaluation': ('evaluation',),
-    'segmenter_gt': ('segmenter_gt', 'segmenter_gt.py'),
-    'evaluation_gt': ('evaluation_gt',),
-}
 SKIPPED_SOME = 3  # exit status of generate_pseudo_masks.py: some boxes could not be labelled
 
 
