@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from .mask_quality import use_mask_quality
+from .mask_quality import import_mal_mm, use_mask_quality
 
 # What configs/phase2/mal_masks.py names, so that MMDetection's own tools apply it too.
 RUNNER_TYPE = 'mal_mm.phase2.mal_masks_runner.MalMasksRunner'
@@ -19,7 +19,8 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
 
     `mal_ann_file` becomes the annotation file of the innermost training dataset, unless that one
     is named in `cfg_options`, and RLE masks are decoded (`poly2mask=True`) in all pipelines of
-    the training. `mal_min_quality` (0: off) and `mal_quality_weight` (False: off) make the mask
+    the training. Images are read as labeling reads them; those that cannot be read, whose
+    annotations labeling has skipped, are passed over in training. `mal_min_quality` (0: off) and `mal_quality_weight` (False: off) make the mask
     loss mind the quality of the masks. A config without these variables stays as it is.
 
     Args:
@@ -35,6 +36,10 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
         _set_train_file(cfg, named=any(map(_is_train_file, cfg_options or ())))
         for part in (cfg.train_dataloader, cfg.get('custom_hooks')):  # hooks: PipelineSwitchHook
             _decode_rle(part)
+            _read_any_image(part, skip_unreadable=True)
+        for split in ('val', 'test'):
+            _read_any_image(cfg.get(f'{split}_dataloader'), skip_unreadable=False)
+        import_mal_mm(cfg)
     if 'mal_min_quality' in cfg or 'mal_quality_weight' in cfg:
         # at 0 and False too: a config that a run saved may have been rewritten for others
         use_mask_quality(cfg, cfg.get('mal_min_quality', 0), cfg.get('mal_quality_weight', False))
@@ -85,3 +90,18 @@ def _decode_rle(node: Any) -> None:
     if isinstance(node, (list, tuple)):
         for each in node:
             _decode_rle(each)
+
+
+def _read_any_image(node: Any, skip_unreadable: bool) -> None:
+    """Let LoadAnyImage take the place of LoadImageFromFile."""
+    if isinstance(node, dict):
+        kind = node.get('type')
+        name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+        if name.rpartition('.')[-1] == 'LoadImageFromFile':
+            node['type'] = 'mmdet.LoadAnyImage'
+            if skip_unreadable:
+                node['skip_unreadable'] = True
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for each in node:
+            _read_any_image(each, skip_unreadable)
