@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import NoReturn
 
 DEBUG_VARIABLE = 'MAL_DEBUG'
 INTERRUPTED = 130
@@ -32,6 +33,15 @@ def report(name: str, error: BaseException, status: int = 1, interrupted: str = 
         return INTERRUPTED
     print(f'{name}: {sentence(error)}', file=sys.stderr)
     return status
+
+
+def leave(name: str, error: BaseException, interrupted: str = '') -> NoReturn:
+    """`report`, and end the process at once with status 1, or 130 after Ctrl-C."""
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    if isinstance(error, KeyboardInterrupt):
+        raise SystemExit(report(name, error, interrupted=interrupted)) from None
+    raise SystemExit(f'{name}: {sentence(error)}') from None
 
 
 def sentence(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from mmengine.config import Config, ConfigDict
 from mal_mm.formats.distinct_files import check_distinct
 from mal_mm.launcher import add_common_arguments, build_runner, load_config
 from mal_mm.phase2.result_files import write_results_only
-from mal_mm.tool_errors import report
+from mal_mm.tool_errors import leave
 
 DEFAULT_TTA_MODEL = {
     'type': 'DetTTAModel',
@@ -92,7 +92,7 @@ def main() -> int:
     try:
         return run(args)
     except (Exception, KeyboardInterrupt) as error:
-        return report('test.py', error)
+        leave('test.py', error)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ model = dict(
     crf_ramp_iters=0)
 
 train_pipeline = [
-    dict(type='LoadAnyImage', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='RoICrop', crop_size=512, expansion='paper', theta=1.2, padding='wrap'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackRoIInputs'),

@@ -67,10 +67,10 @@ def decode_image(content: bytes, turn: bool = True) -> np.ndarray:
                 image = image.convert('L')
             return np.ascontiguousarray(image.convert('RGB'))
     except UnidentifiedImageError:
-        raise ValueError('is no image of a known kind') from None
+        raise ValueError('UnidentifiedImageError: is no image of a known kind') from None
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f'{error}; if it is meant to be so large, set {PIXELS_VARIABLE} to its number of '
+            f'DecompressionBombError: {error}; if it is meant to be so large, set {PIXELS_VARIABLE} to its number of '
             'pixels'
         ) from None
     except Exception as error:

@@ -19,8 +19,7 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
 
     `mal_ann_file` becomes the annotation file of the innermost training dataset, unless that one
     is named in `cfg_options`, and RLE masks are decoded (`poly2mask=True`) in all pipelines of
-    the training. Images are read as labeling reads them; those that cannot be read, whose
-    annotations labeling has skipped, are passed over in training. `mal_min_quality` (0: off) and `mal_quality_weight` (False: off) make the mask
+    the training. `mal_min_quality` (0: off) and `mal_quality_weight` (False: off) make the mask
     loss mind the quality of the masks. A config without these variables stays as it is.
 
     Args:
@@ -36,13 +35,25 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
         _set_train_file(cfg, named=any(map(_is_train_file, cfg_options or ())))
         for part in (cfg.train_dataloader, cfg.get('custom_hooks')):  # hooks: PipelineSwitchHook
             _decode_rle(part)
-            _read_any_image(part, skip_unreadable=True)
-        for split in ('val', 'test'):
-            _read_any_image(cfg.get(f'{split}_dataloader'), skip_unreadable=False)
-        import_mal_mm(cfg)
     if 'mal_min_quality' in cfg or 'mal_quality_weight' in cfg:
         # at 0 and False too: a config that a run saved may have been rewritten for others
         use_mask_quality(cfg, cfg.get('mal_min_quality', 0), cfg.get('mal_quality_weight', False))
+
+
+def read_images_as_labeling(cfg: Config) -> None:
+    """Let a config with `mal_ann_file` read images as labeling does, in place.
+
+    LoadAnyImage takes the place of LoadImageFromFile. In training it passes over images that
+    cannot be read: labeling has skipped their annotations, and mmdet would stop there. Called just
+    before a Runner is built, so that a config stays comparable with the stock one until then.
+    """
+    if not cfg.get('mal_ann_file'):
+        return
+    for part in (cfg.get('train_dataloader'), cfg.get('custom_hooks')):
+        _read_any_image(part, skip_unreadable=True)
+    for split in ('val', 'test'):
+        _read_any_image(cfg.get(f'{split}_dataloader'), skip_unreadable=False)
+    import_mal_mm(cfg)
 
 
 def _is_train_file(key: str) -> bool:

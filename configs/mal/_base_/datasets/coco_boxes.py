@@ -3,7 +3,7 @@ data_root = 'data/coco/'
 
 train_pipeline = [
     # Pillow: OpenCV decodes half a truncated JPEG without saying so
-    dict(type='LoadAnyImage', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     dict(type='RoICrop', crop_size=512, expansion='released', theta=1.2, padding='wrap'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackRoIInputs'),

@@ -5,7 +5,7 @@ val_data_root = 'data/coco/'
 val_ann_file = 'annotations/instances_val2017.json'
 
 val_pipeline = [
-    dict(type='LoadAnyImage', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
     # as in model.test_cfg, and not mirrored
     dict(type='RoICrop', crop_size=512, expansion='fixed', margin=0.3, padding='wrap'),
     dict(type='PackRoIInputs'),
