@@ -10,6 +10,7 @@ from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
 from ..formats.coco import read_coco, split_usable
+from ..formats.image_size import stated_size
 from ..formats.paths import image_file_name, resolve_under
 
 
@@ -61,8 +62,8 @@ class CocoBoxDataset(BaseDetDataset):
             dict(
                 img_path=str(resolve_under(root, image_file_name(image))),
                 img_id=image['id'],
-                width=image.get('width'),
-                height=image.get('height'),
+                width=stated_size(image)[0],
+                height=stated_size(image)[1],
                 instances=by_image[image['id']],
             )
             for image in data['images']

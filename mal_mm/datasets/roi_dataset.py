@@ -38,7 +38,7 @@ class RoIDataset(Dataset):
     Args:
         dataset: config of the wrapped dataset (or a built one). It gives images and boxes; its
             pipeline is not run.
-        pipeline: transforms of a sample, which starts as dict(img_path, img_id, box (4,) xyxy,
+        pipeline: transforms of a sample, which starts as dict(img_path, img_id, width, height, box (4,) xyxy,
             box_area, box_index, ann_id, is_background, gt_bboxes_labels (1,)).
         min_area: keep boxes with a larger area, in image px^2 (released 2048).
         min_side: keep boxes with both sides longer, in image px (released 2).
@@ -176,6 +176,8 @@ class RoIDataset(Dataset):
         sample = dict(
             img_path=info['img_path'],
             img_id=info.get('img_id'),
+            width=info.get('width'),
+            height=info.get('height'),
             box=box,
             box_area=float((box[2] - box[0]) * (box[3] - box[1])),
             box_index=instance,

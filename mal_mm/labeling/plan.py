@@ -13,6 +13,8 @@ import numpy as np
 
 from ..formats.boxes import Skip, box_problem
 from ..formats.coco import index_categories, index_images
+from ..formats.image_size import stated_size
+from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name
 
 
@@ -28,10 +30,22 @@ class Selection:
     only_missing: bool = False
     categories: frozenset[Hashable] | None = None
 
-    def passes(self, annotation: Mapping[str, Any]) -> bool:
-        """Whether an annotation passes through untouched."""
-        if annotation.get('segmentation') and (self.only_missing or annotation.get('iscrowd')):
-            return True
+    def passes(
+        self, annotation: Mapping[str, Any], image: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether an annotation passes through untouched.
+
+        What an earlier run has skipped never does, so that a rerun labels it.
+
+        Args:
+            annotation: of the file.
+            image: its record, where there is one.
+        """
+        if 'mal_skipped' not in annotation:
+            if annotation.get('iscrowd') and annotation.get('segmentation'):
+                return True
+            if self.only_missing and mask_problem(annotation, image) is None:
+                return True
         return self.categories is not None and annotation.get('category_id') not in self.categories
 
 
@@ -111,7 +125,7 @@ def make_plan(
     skips, passed, count = [], 0, 0
     for place, annotation in enumerate(annotations):
         count += 1
-        if selection.passes(annotation):
+        if selection.passes(annotation, _image_of(annotation, images)):
             passed += 1
             continue
         problem = box_problem(annotation, images, categories)
@@ -127,7 +141,7 @@ def make_plan(
     order = np.argsort(indices, kind='stable')
     return Plan(
         file_names=[image_file_name(image) for image in images.values()],
-        sizes_wh=[(image.get('width'), image.get('height')) for image in images.values()],
+        sizes_wh=[stated_size(image) for image in images.values()],
         boxes_xyxy=np.frombuffer(coordinates, dtype=np.float64).reshape(-1, 4)[order],
         places=np.frombuffer(places, dtype=np.int64)[order],
         image_indices=indices[order],
@@ -135,6 +149,13 @@ def make_plan(
         passed=passed,
         skips=skips,
     )
+
+
+def _image_of(
+    annotation: Mapping[str, Any], images: Mapping[Hashable, dict[str, Any]]
+) -> dict[str, Any] | None:
+    image_id = annotation.get('image_id')
+    return images.get(image_id) if isinstance(image_id, Hashable) else None
 
 
 def find_categories(data: Mapping[str, Any], names: Iterable[Hashable]) -> frozenset[Hashable]:

@@ -22,6 +22,7 @@ from mmengine.utils import is_abs
 
 from ..formats.coco import CocoStream, index_categories, index_images
 from ..formats.errors import AnnotationError, shorten
+from ..formats.image_size import stated_size
 from .unused_masks import LABEL, Problem, why_unused
 
 
@@ -159,6 +160,11 @@ def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any,
                     f'{path}: image {image_id!r} has no {key!r}, which {kind.__name__} needs; add '
                     f'it to each image, or take a dataset of another type'
                 )
+        if None in stated_size(image):
+            raise MaskFileError(
+                f'{path}: image {image_id!r} has width {shorten(image["width"])} and height '
+                f'{shorten(image["height"])}, not whole numbers of pixels; mend its record'
+            )
     return images
 
 
