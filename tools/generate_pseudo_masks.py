@@ -284,6 +284,8 @@ def label(job, args: argparse.Namespace) -> int:
 
     start = time.time()
     ranks = get_world_size()
+    for warning in job.plan.survey() if get_rank() == 0 else ():
+        print(f'generate_pseudo_masks: warning: {warning}', file=sys.stderr)
     bar = tqdm(
         unit='box',
         desc='labeling' if ranks == 1 else f'labeling (rank 0 of {ranks})',
@@ -310,6 +312,8 @@ def label(job, args: argparse.Namespace) -> int:
     if summary.masks:
         shares = [f'{100 * count / summary.masks:.0f}' for count in summary.qualities]
         print(f'quality 0 to 1 in tenths, % of the masks: {" ".join(shares)}')
+    for warning in summary.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     if args.summary:
         with atomic_write(args.summary) as file:
             json.dump({**summary.as_dict(), 'seconds': round(seconds, 1)}, file, indent=2)

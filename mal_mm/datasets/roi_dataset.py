@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..formats.box_survey import survey_boxes
 from .background import find_background
 from .box_records import boxes_only
 from .random_state import numpy_seed
@@ -153,15 +154,24 @@ class RoIDataset(Dataset):
         }
         reasons = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
         of_all = f'{ignored + len(boxes)} boxes in {len(self.dataset)} images'
+        step = len(boxes) // 10_000 + 1  # of millions, some tell
+        strange = '; '.join(self._survey(boxes[::step][positive[::step]]))
         if not large.any():
-            cure = 'lower `min_area` / `min_side`' if small else 'check `ann_file`'
+            cure = strange or ('lower `min_area` / `min_side`' if small else 'check `ann_file`')
             raise ValueError(
                 f'no box left to train on: {of_all}, dropped: {reasons or "none"}; {cure}'
             )
-        MMLogger.get_current_instance().info(
-            f'RoIDataset: {int(large.sum())} of {of_all}, dropped: {reasons or "none"}'
-        )
+        logger = MMLogger.get_current_instance()
+        said = f'RoIDataset: {int(large.sum())} of {of_all}, dropped: {reasons or "none"}'
+        if large.sum() < 0.8 * (ignored + len(boxes)) or strange:
+            logger.warning(f'{said}{f"; {strange}" if strange else ""}')
+        else:
+            logger.info(said)
         return large
+
+    @staticmethod
+    def _survey(boxes: np.ndarray) -> list[str]:
+        return survey_boxes(boxes, np.full((len(boxes), 2), np.nan))
 
     def __len__(self) -> int:
         if not self._fully_initialized:

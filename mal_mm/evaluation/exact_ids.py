@@ -46,9 +46,7 @@ def with_exact_ids(evaluator: type) -> type:
             renumbered = COCO()
             renumbered.dataset = {
                 **coco.dataset,
-                'images': [
-                    {**each, 'id': images[each['id']]} for each in coco.dataset['images']
-                ],
+                'images': [{**each, 'id': images[each['id']]} for each in coco.dataset['images']],
                 'categories': [
                     {**each, 'id': categories[each['id']]}
                     for each in coco.dataset.get('categories') or []
@@ -76,7 +74,9 @@ def _are_plain(gt: COCO, found: COCO) -> bool:
         type(each) is int and 0 <= each < _EXACT
         for ids in (gt.imgs, gt.cats, found.imgs)
         for each in ids
-    ) and all(type(each) is int and 0 < each < _EXACT for coco in (gt, found) for each in coco.anns)
+    ) and all(
+        type(each) is int and 0 < each < _EXACT for coco in (gt, found) for each in coco.anns
+    )
 
 
 def _number(records: Iterable[dict[str, Any]]) -> dict[Any, int]:

@@ -67,6 +67,14 @@ def read_stamped(path: str | Path) -> tuple[np.ndarray, ImageStamp]:
     raise OSError(f'{path}: cannot be decoded ({problem})')
 
 
+def is_there(img_root: str | Path, file_name: Any) -> bool:
+    """Whether there is something under an image's name, of whatever kind."""
+    try:
+        return resolve_under(img_root, file_name).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def find_changed(
     img_root: str | Path, file_names: Sequence[Any], stamps: Mapping[int, ImageStamp]
 ) -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..formats.box_survey import survey_boxes
 from ..formats.boxes import Skip, box_problem
 from ..formats.coco import index_categories, index_images
 from ..formats.image_size import stated_size
@@ -72,6 +73,15 @@ class Plan:
     count: int
     passed: int = 0
     skips: list[Skip] = field(default_factory=list)
+
+    def survey(self) -> list[str]:
+        """What is strange about the boxes as a whole, see `survey_boxes`."""
+        nothing, step = float('nan'), len(self.places) // 100_000 + 1  # of millions, some tell
+        sizes = [
+            [nothing if side is None else min(side, 2**53) for side in wh] for wh in self.sizes_wh
+        ]
+        sizes = np.array(sizes, dtype=np.float64).reshape(-1, 2)
+        return survey_boxes(self.boxes_xyxy[::step], sizes[self.image_indices[::step]])
 
     def portions(self, num_boxes: int) -> list[tuple[int, int]]:
         """Cut the boxes into portions of about `num_boxes`, for batching, saving and sharing out.

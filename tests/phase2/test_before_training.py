@@ -69,7 +69,9 @@ def test_a_head_that_counts_other_classes_is_named(segmenter, recipe, key, numbe
     cfg = segmenter(recipe)
     cfg.merge_from_dict({key: number})
     cure = f'--cfg-options {key}={len(CATEGORIES)}'
-    with pytest.raises(AnnotationError, match=rf'{key} is {number}, but .* classes .*: say {cure}'):
+    with pytest.raises(
+        AnnotationError, match=rf'{key} is {number}, but .* classes .*: say {cure}'
+    ):
         check_mask_file(cfg)
 
 
