@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
 from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
+from .phase2.option_check import check_option_keys
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +63,8 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
+        for warning in check_option_keys(cfg, args.cfg_options):
+            print(f'warning: {warning}', file=sys.stderr)
         cfg.merge_from_dict(args.cfg_options)
     apply_mal_masks(cfg, args.cfg_options)
     if args.work_dir is not None:

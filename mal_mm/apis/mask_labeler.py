@@ -18,6 +18,24 @@ from ..labeling.image_io import read_image
 from ..labeling.pseudo_mask import PseudoMask
 
 
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device of a name; None: the GPU if there is one.
+
+    Raises:
+        ValueError: there is no such device on this machine.
+    """
+    try:
+        found = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.empty(1, device=found)  # refuses what is not there
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [''])[0]
+        raise ValueError(
+            f'device {str(device)!r} cannot be used here ({reason}); this machine shows '
+            f'{torch.cuda.device_count()} GPUs, and cpu always works'
+        ) from None
+    return found
+
+
 class MaskLabeler:
     """A trained labeler, ready to draw masks.
 
@@ -60,7 +78,7 @@ class MaskLabeler:
         register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
         config = config if isinstance(config, Config) else Config.fromfile(str(config))
-        device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        device = find_device(device)
         self.config = config
         self.model = MODELS.build(config.model)
         if checkpoint is not None:

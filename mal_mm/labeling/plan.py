@@ -47,7 +47,10 @@ class Selection:
                 return True
             if self.only_missing and mask_problem(annotation, image) is None:
                 return True
-        return self.categories is not None and annotation.get('category_id') not in self.categories
+        if self.categories is None:
+            return False
+        category_id = annotation.get('category_id')
+        return not isinstance(category_id, Hashable) or category_id not in self.categories
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,10 @@ def make_plan(
         ValueError: there is no such category as selected.
     """
     selection = selection or Selection()
-    if selection.categories is not None:
-        selection = replace(selection, categories=find_categories(data, selection.categories))
     images = index_images(data, path)
     categories = index_categories(data, path)
+    if selection.categories is not None:
+        selection = replace(selection, categories=find_categories(data, selection.categories))
     index_of = {image_id: index for index, image_id in enumerate(images)}
     coordinates, places, image_indices = array('d'), array('q'), array('i')
     skips, passed, count = [], 0, 0

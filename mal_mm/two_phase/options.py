@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..formats import AnnotationError, index_images, read_coco
 from ..formats.mask_check import mask_problem
 from ..formats.plain_file import sha256
@@ -67,6 +69,9 @@ class Options:
         """
         if self.gpus < 1:
             raise ValueError(f'--gpus must be at least 1, got {self.gpus}')
+        there = torch.cuda.device_count()
+        if 0 < there < self.gpus:
+            raise ValueError(f'--gpus is {self.gpus}, but this machine shows {there}')
         if (self.val_ann is None) != (self.val_img_root is None):
             raise ValueError('--val-ann and --val-img-root go together; give both or none')
         if self.gt_ann is not None and self.val_ann is None:
