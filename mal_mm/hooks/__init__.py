@@ -5,6 +5,7 @@ from .collapse_hook import CollapseHook
 from .cuda_amp_optim_wrapper import CudaAmpOptimWrapper
 from .ema_teacher_hook import EMATeacherHook
 from .exact_resume_hook import ExactResumeHook
+from .feature_cache_hook import FeatureCacheHook
 from .mask_visualization_hook import MaskVisualizationHook
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     'CudaAmpOptimWrapper',
     'EMATeacherHook',
     'ExactResumeHook',
+    'FeatureCacheHook',
     'MaskVisualizationHook',
 ]

@@ -120,7 +120,7 @@ class MaskAutoLabeler(BaseModel):
         box_areas = inputs['box_areas']
         feature = self.student.encode(inputs['student_images'])
         student_probs = self.student.decode(feature, box_areas).float().sigmoid()
-        teacher_probs = self._teacher_probs(inputs, student_probs)
+        teacher_probs = self._teacher_probs(inputs, feature, student_probs)
 
         colours, box_masks = self.mask_frame(inputs, student_probs.shape[-1])
         loss_mil = self.mil_loss(student_probs, box_masks)
@@ -137,10 +137,15 @@ class MaskAutoLabeler(BaseModel):
         return losses
 
     @torch.no_grad()
-    def _teacher_probs(self, inputs: dict[str, Tensor], student_probs: Tensor) -> Tensor:
+    def _teacher_probs(
+        self, inputs: dict[str, Tensor], feature: Tensor, student_probs: Tensor
+    ) -> Tensor:
         if self.teacher is self.student:
             return student_probs.detach()
-        return self.teacher(inputs['images'], inputs['box_areas']).float().sigmoid()
+        same_encoder = self.teacher.encoder is self.student.encoder
+        if not (same_encoder and inputs['student_images'] is inputs['images']):
+            feature = self.teacher.encode(inputs['images'])
+        return self.teacher.decode(feature, inputs['box_areas']).float().sigmoid()
 
     def mask_frame(self, inputs: dict[str, Tensor], size: int) -> tuple[Tensor, Tensor]:
         """Colours (N, 3, s, s) and box masks (N, s, s) at the masks' size; background: no box."""

@@ -102,10 +102,14 @@ def test_frozen_encoder_is_one_for_student_and_teacher():
     assert trained and all(name.startswith('student.decoder.') for name in trained)
 
 
-def test_memoised_encoder_is_shared_as_well():
+def test_cached_encoder_is_shared_as_well(tmp_path):
     config = model_config()
     encoder = {**config['network']['encoder'], 'frozen': True}
-    config['network']['encoder'] = {'type': 'MemoisedEncoder', 'encoder': encoder}
+    config['network']['encoder'] = {
+        'type': 'CachedEncoder',
+        'encoder': encoder,
+        'folder': tmp_path,
+    }
     labeler = MODELS.build(config).train()
     assert labeler.teacher.encoder is labeler.student.encoder
     sizes = []
