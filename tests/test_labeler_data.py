@@ -170,3 +170,15 @@ def test_without_stated_epochs_the_length_follows_the_boxes(tiny):
     assert f'{boxes} boxes: {epochs} epochs of {length} iterations' in ' '.join(messages)
     lr = tiny.optim_wrapper.optimizer.lr
     assert 0.05 * lr < runner.optim_wrapper.get_lr()['lr'][0] < 0.06 * lr  # the last step's
+
+
+def test_start_masks_are_learned_from(tiny, tmp_path):
+    content = json.loads((tmp_path / 'train_gt.json').read_text())
+    # a labeler's file, as far as LoadStartMask looks
+    content['mal_mm'] = {'config': 'instant_dinov2_small.py'}
+    (tmp_path / 'instant.json').write_text(json.dumps(content))
+    tiny.start_masks = str(tmp_path / 'instant.json')
+    tiny.train_cfg.max_epochs = 1
+    runner, _ = train(tiny)
+    losses = runner.message_hub.log_scalars['train/loss_start'].data[0]
+    assert losses.min() > 0

@@ -43,6 +43,8 @@ model = dict(
         # all sizes decoded alike
         decoder=dict(channels=64, area_bounds=(), scales=(1, ))),
     crf_loss=dict(loss_weight=3.0, mean_field=dict(zeta=0.3)),
+    # only where there are start masks
+    start_loss=dict(loss_weight=2.0),
     mil_ramp_iters=0,
     crf_ramp_iters=0,
     test_cfg=dict(network='teacher', flip=True, refine=True, crop_size=224, mask_threshold=0.5))

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..models.encoders import CachedEncoder, find_cached_encoders
+from ..models.encoders import find_cached_encoders, log_cache_counts
 
 
 @HOOKS.register_module()
@@ -21,7 +21,7 @@ class FeatureCacheHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Switch a cache off that cannot hit."""
-        encoders = _encoders(runner)
+        encoders = find_cached_encoders(runner.model)
         problem = _why_no_hits(runner) if encoders else None
         for encoder in encoders:
             encoder.enabled = problem is None
@@ -30,13 +30,7 @@ class FeatureCacheHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Log the counts."""
-        for encoder in _encoders(runner):
-            if encoder.hits or encoder.misses:
-                runner.logger.info(encoder.take_counts())
-
-
-def _encoders(runner: Runner) -> list[CachedEncoder]:
-    return find_cached_encoders(runner.model)
+        log_cache_counts(runner.model)
 
 
 def _why_no_hits(runner: Runner) -> str | None:

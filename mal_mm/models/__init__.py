@@ -3,7 +3,7 @@
 from .data_preprocessor import MALDataPreprocessor
 from .decoders import AttentionDecoder, FullyConnectedDecoder, FullyConvDecoder, QueryDecoder
 from .encoders import CachedEncoder, ConvNeXtEncoder, SwinEncoder, ViTEncoder
-from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss
+from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss, StartMaskLoss
 from .mask_auto_labeler import MaskAutoLabeler
 from .mask_network import MaskNetwork
 from .maskdino import (
@@ -36,6 +36,7 @@ __all__ = [
     'QualityFCNMaskHead',
     'QualityMask2FormerHead',
     'QueryDecoder',
+    'StartMaskLoss',
     'SwinEncoder',
     'ViTEncoder',
 ]

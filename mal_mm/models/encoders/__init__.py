@@ -1,6 +1,6 @@
 """Encoders: crop -> one (N, C, H / stride, W / stride) feature map."""
 
-from .cached_encoder import CachedEncoder, find_cached_encoders
+from .cached_encoder import CachedEncoder, find_cached_encoders, log_cache_counts
 from .conv_stem import ConvStem
 from .convnext_encoder import ConvNeXtEncoder
 from .swin_encoder import SwinEncoder
@@ -13,4 +13,5 @@ __all__ = [
     'SwinEncoder',
     'ViTEncoder',
     'find_cached_encoders',
+    'log_cache_counts',
 ]

@@ -28,8 +28,8 @@ class CachedEncoder(BaseModule):
 
     A map is found by its crop's pixels, the encoder's weights and arguments, and the precision in
     force; maps are kept as half floats and handed out as such also when just computed, so that
-    a run does not depend on which it found. On a GPU computing is quicker than reading: there the
-    encoder is called as if this class were not.
+    runs with and without them agree but for the rounding of other batches. On a GPU computing is
+    quicker than reading: there the encoder is called as if this class were not.
 
     Args:
         encoder: config of a frozen encoder.
@@ -140,6 +140,13 @@ class CachedEncoder(BaseModule):
 def find_cached_encoders(model: nn.Module) -> list[CachedEncoder]:
     """Those of a model; one that student and teacher share counts once."""
     return [module for module in model.modules() if isinstance(module, CachedEncoder)]
+
+
+def log_cache_counts(model: nn.Module) -> None:
+    """Log what the caches of a model were good for since the last time, if they were asked."""
+    for encoder in find_cached_encoders(model):
+        if encoder.hits or encoder.misses:
+            MMLogger.get_current_instance().info(encoder.take_counts())
 
 
 def _digest(crop: Tensor) -> str:
