@@ -5,8 +5,8 @@ IoU, ranks exponents of the product by the --fit sets and judges the formula in 
 docs/quality.md holds the numbers.
 
     python tools/make_sample_dataset.py shapes data/shapes
-    python benchmarks/fit_quality.py work_dirs/sample_shapes/sample_shapes.py \
-        work_dirs/sample_shapes/epoch_20.pth --fit data/shapes/train_gt.json \
+    python benchmarks/fit_quality.py configs/mal/small_set.py \
+        $(cat work_dirs/small_set/last_checkpoint) --fit data/shapes/train_gt.json \
         --check data/shapes/unseen_gt.json --limit 500 --cache quality.npz
 """
 

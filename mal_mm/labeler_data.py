@@ -13,7 +13,8 @@ def apply_labeler_data(cfg: Config) -> None:
     `ann_file` (relative to the working directory) and `img_root` name the boxes to learn from and
     the folder of their images, `encoder_checkpoint` the weights of the encoder, and `start_masks`
     a file of masks for LoadStartMask. A variable that is None or missing changes nothing; nor does
-    anything change in a config that trains no labeler.
+    anything change in a config that trains no labeler. Those that were applied become None, so
+    that the config says everything once.
 
     Raises:
         ValueError: the config has no place for a variable.
@@ -38,6 +39,7 @@ def apply_labeler_data(cfg: Config) -> None:
         init_cfg.checkpoint = given['encoder_checkpoint']
     if 'start_masks' in given:
         _use_start_masks(cfg, given['start_masks'])
+    cfg.update(dict.fromkeys(given))
 
 
 def innermost_encoder(cfg: Config) -> ConfigDict:

@@ -44,12 +44,14 @@ def test_variables_reach_the_places_where_they_act(small_set):
     assert small_set.train_dataloader.dataset.pipeline[1].ann_file == 'd.json'
 
 
-def test_applied_twice_they_act_once(small_set):
+def test_applied_once_they_do_not_override_what_is_set_later(small_set):
     small_set.update(ann_file='boxes.json', start_masks='d.json')
     apply_labeler_data(small_set)
+    boxes_of(small_set).ann_file = 'others.json'
     once = small_set.to_dict()
     apply_labeler_data(small_set)
     assert small_set.to_dict() == once
+    assert small_set.ann_file is None
 
 
 def test_variables_that_are_not_set_change_nothing(repo_root):
@@ -76,6 +78,7 @@ def test_segmenters_are_left_alone(repo_root):
 
 def test_data_set_of_another_format_says_how(small_set):
     boxes_of(small_set).type = 'LVISV1Dataset'
+    small_set.ann_file = 'lvis.json'
     with pytest.raises(ValueError, match='the config has a LVISV1Dataset; set its own arguments'):
         apply_labeler_data(small_set)
 
@@ -104,12 +107,12 @@ def tiny(small_set, tmp_path):
     cfg.log_level = 'ERROR'
     cfg.experiment_name = tmp_path.name
     cfg.update(ann_file=str(tmp_path / 'train.json'), img_root=str(tmp_path))
-    cfg.encoder_checkpoint = None
     return cfg
 
 
 def count_boxes(cfg):
-    return len(json.loads(Path(cfg.ann_file).read_text())['annotations'])
+    ann_file = Path(cfg.ann_file or boxes_of(cfg).ann_file)
+    return len(json.loads(ann_file.read_text())['annotations'])
 
 
 def train(cfg):

@@ -11,15 +11,15 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 
-# What to set, by --cfg-options or in a config of your own with `_base_ = ['mal_mm::mal/small_set.py']`:
-# a COCO file with boxes, relative to where the command runs
-ann_file = 'boxes.json'
+# What to set, by --cfg-options or in a config of your own with `_base_ = ['mal_mm::mal/small_set.py']`; None leaves what
+# stands below.
+# A COCO file with boxes, relative to where the command runs
+ann_file = None
 # the folder that its file names are relative to
-img_root = '.'
+img_root = None
 # DINOv2 ViT-S/14, made by tools/convert_dinov2.py, or the authors' dinov2_vits14_pretrain.pth
-encoder_checkpoint = 'dinov2_small.pth'
-# masks of the same boxes that were drawn without training: a file that tools/generate_pseudo_masks.py has written with a
-# config instant_*.py; None for none
+encoder_checkpoint = None
+# masks of the same boxes that were drawn without training: a file that tools/generate_pseudo_masks.py has written
 start_masks = None
 
 model = dict(
@@ -39,7 +39,7 @@ model = dict(
                 layer_scale_init_value=1e-5,
                 out_indices=(2, 5, 8, 11),
                 frozen=True,
-                init_cfg=dict(type='Pretrained', checkpoint=encoder_checkpoint))),
+                init_cfg=dict(type='Pretrained', checkpoint='dinov2_small.pth'))),
         # all sizes decoded alike
         decoder=dict(channels=64, area_bounds=(), scales=(1, ))),
     crf_loss=dict(loss_weight=3.0, mean_field=dict(zeta=0.3)),
@@ -61,7 +61,7 @@ train_dataloader = dict(
         min_area=0,
         views_per_box=4,
         pipeline=train_pipeline,
-        dataset=dict(data_root='', ann_file=ann_file, data_prefix=dict(img=img_root))))
+        dataset=dict(data_root='', ann_file='boxes.json', data_prefix=dict(img='.'))))
 
 # 300 iterations up to 75 boxes, 4 a box beyond, 3000 from 750 boxes on
 train_cfg = dict(type='BoxCountTrainLoop', iters_per_box=4, min_iters=300, max_iters=3000)
