@@ -16,6 +16,7 @@ from .compat.config_bases import config_path
 from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
+from .labeler_data import apply_labeler_data
 from .phase2.mal_masks import apply_mal_masks
 
 
@@ -48,7 +49,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: there is no such config.
-        ValueError: `mal_ann_file` cannot take the place of the training file.
+        ValueError: a variable of the config has no place to act, such as `mal_ann_file`.
     """
     package, separator, name = args.config.partition('mal_mm::')
     path = config_path(name) if separator and not package else args.config
@@ -63,6 +64,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     apply_mal_masks(cfg, args.cfg_options)
+    apply_labeler_data(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

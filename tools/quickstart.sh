@@ -45,16 +45,15 @@ fi
 
 if [ ! -f "$work/labeler.pth" ]; then
   step "Phase 1: learn masks from boxes"
-  "$py" tools/train.py configs/mal/quickstart_nuclei.py --work-dir "$work/train_log" --cfg-options \
-    train_dataloader.dataset.dataset.data_root="$work/" \
-    model.network.encoder.encoder.init_cfg.checkpoint="$work/dinov2_small.pth"
+  "$py" tools/train.py configs/mal/small_set.py --work-dir "$work/train_log" --cfg-options \
+    ann_file="$work/train.json" img_root="$work" encoder_checkpoint="$work/dinov2_small.pth"
   cp "$work/train_log/$(basename "$(cat "$work/train_log/last_checkpoint")")" "$work/labeler.pth.part"
   mv "$work/labeler.pth.part" "$work/labeler.pth"
 fi
 
 step "Labeling: a mask for every box"
 label() { # boxes, masks
-  "$py" tools/generate_pseudo_masks.py configs/mal/quickstart_nuclei.py "$work/labeler.pth" \
+  "$py" tools/generate_pseudo_masks.py configs/mal/small_set.py "$work/labeler.pth" \
     --ann "$work/$1" --img-root "$work" --out "$work/$2"
 }
 label train.json pseudo_masks.json

@@ -7,6 +7,7 @@ from .resumable_sampler import ResumableSampler
 from .roi_dataset import RoIDataset
 from .transforms import (
     LoadMaskQualityAnnotations,
+    LoadStartMask,
     PackMaskQualityInputs,
     PackRoIInputs,
     RoICrop,
@@ -15,6 +16,7 @@ from .transforms import (
 __all__ = [
     'CocoBoxDataset',
     'LoadMaskQualityAnnotations',
+    'LoadStartMask',
     'MaskQualityCocoDataset',
     'MaskQualityLVISV1Dataset',
     'PackMaskQualityInputs',

@@ -15,6 +15,7 @@ from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_si
 from ..formats.atomic import atomic_write
 from ..formats.coco import CocoStream, index_images, write_coco
 from ..formats.detections import DetectionStream
+from ..models.encoders import log_cache_counts
 from .coco_labeling import portion_boxes
 from .engine import LabelingEngine
 from .part_files import PartIndex, PartWriter
@@ -113,6 +114,7 @@ class LabelingJob:
                     on_progress(finished, total)
         finally:
             writer.close()
+        log_cache_counts(self.engine.labeler)
         barrier()
         return self._finish() if get_rank() == 0 else None
 

@@ -2,8 +2,8 @@
 
 from .data_preprocessor import MALDataPreprocessor
 from .decoders import AttentionDecoder, FullyConnectedDecoder, FullyConvDecoder, QueryDecoder
-from .encoders import ConvNeXtEncoder, MemoisedEncoder, SwinEncoder, ViTEncoder
-from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss
+from .encoders import CachedEncoder, ConvNeXtEncoder, SwinEncoder, ViTEncoder
+from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss, StartMaskLoss
 from .mask_auto_labeler import MaskAutoLabeler
 from .mask_network import MaskNetwork
 from .maskdino import (
@@ -18,6 +18,7 @@ from .segmenter_heads import QualityFCNMaskHead, QualityMask2FormerHead
 __all__ = [
     'AttentionDecoder',
     'CRFLoss',
+    'CachedEncoder',
     'ClassificationLoss',
     'ConvNeXtEncoder',
     'FullyConnectedDecoder',
@@ -32,10 +33,10 @@ __all__ = [
     'MaskDINOPixelDecoder',
     'MaskNetwork',
     'MeanField',
-    'MemoisedEncoder',
     'QualityFCNMaskHead',
     'QualityMask2FormerHead',
     'QueryDecoder',
+    'StartMaskLoss',
     'SwinEncoder',
     'ViTEncoder',
 ]

@@ -32,6 +32,8 @@ class MaskAutoLabeler(BaseModel):
             encoder is shared.
         mil_loss, crf_loss: configs of the losses.
         cls_loss: config of a ClassificationLoss, or None for none (paper and released code).
+        start_loss: config of a StartMaskLoss, for samples with masks from LoadStartMask; None for
+            none (paper and released code).
         use_teacher: False for the ablation without: student and teacher are one network then, and
             EMATeacherHook has to go from `custom_hooks`.
         mil_ramp_iters, crf_ramp_iters: in epoch 0 the loss weight grows linearly from 0 over so
@@ -49,6 +51,7 @@ class MaskAutoLabeler(BaseModel):
         mil_loss: dict | None = None,
         crf_loss: dict | None = None,
         cls_loss: dict | None = None,
+        start_loss: dict | None = None,
         use_teacher: bool = True,
         mil_ramp_iters: int = 0,
         crf_ramp_iters: int = 0,
@@ -71,6 +74,7 @@ class MaskAutoLabeler(BaseModel):
             {'type': 'ClassificationLoss', 'in_channels': self.student.encoder.out_channels}
             | cls_loss
         )
+        self.start_loss = start_loss and MODELS.build({'type': 'StartMaskLoss', **start_loss})
         self.mil_ramp_iters = mil_ramp_iters
         self.crf_ramp_iters = crf_ramp_iters
         self.test_cfg = dict(test_cfg or {})
@@ -110,17 +114,17 @@ class MaskAutoLabeler(BaseModel):
         Args:
             inputs: images and student_images (N, 3, S, S), crop_boxes (N, 4), box_areas (N,);
                 is_background (N,) and labels (N,) where such crops or a ClassificationLoss are
-                in use.
+                in use; start_masks (N, S, S) where the samples have them.
             data_samples: unused.
 
         Returns:
-            Scalars `loss_mil`, `loss_crf`, perhaps `loss_cls`, and for the log `box_fill`: the
-            share of the box that the student marks (0 empty, 1 the whole box).
+            Scalars `loss_mil`, `loss_crf`, perhaps `loss_cls` and `loss_start`, and for the log
+            `box_fill`: the share of the box that the student marks (0 empty, 1 the whole box).
         """
         box_areas = inputs['box_areas']
         feature = self.student.encode(inputs['student_images'])
         student_probs = self.student.decode(feature, box_areas).float().sigmoid()
-        teacher_probs = self._teacher_probs(inputs, student_probs)
+        teacher_probs = self._teacher_probs(inputs, feature, student_probs)
 
         colours, box_masks = self.mask_frame(inputs, student_probs.shape[-1])
         loss_mil = self.mil_loss(student_probs, box_masks)
@@ -134,13 +138,22 @@ class MaskAutoLabeler(BaseModel):
             losses['loss_cls'] = self.cls_loss(
                 feature, student_probs, inputs['labels'], inputs['is_background']
             )
+        if self.start_loss and 'start_masks' in inputs:
+            masks = inputs['start_masks'][:, None]
+            masks = F.interpolate(masks, student_probs.shape[1:], mode='area')[:, 0]
+            losses['loss_start'] = self.start_loss(student_probs, masks, _progress())
         return losses
 
     @torch.no_grad()
-    def _teacher_probs(self, inputs: dict[str, Tensor], student_probs: Tensor) -> Tensor:
+    def _teacher_probs(
+        self, inputs: dict[str, Tensor], feature: Tensor, student_probs: Tensor
+    ) -> Tensor:
         if self.teacher is self.student:
             return student_probs.detach()
-        return self.teacher(inputs['images'], inputs['box_areas']).float().sigmoid()
+        same_encoder = self.teacher.encoder is self.student.encoder
+        if not (same_encoder and inputs['student_images'] is inputs['images']):
+            feature = self.teacher.encode(inputs['images'])
+        return self.teacher.decode(feature, inputs['box_areas']).float().sigmoid()
 
     def mask_frame(self, inputs: dict[str, Tensor], size: int) -> tuple[Tensor, Tensor]:
         """Colours (N, 3, s, s) and box masks (N, s, s) at the masks' size; background: no box."""
@@ -274,3 +287,11 @@ def _ramp(iters: int) -> float:
     if iters <= 0 or 'iter' not in hub.runtime_info or hub.get_info('epoch', 0) > 0:
         return 1.0
     return min(hub.get_info('iter') / iters, 1.0)
+
+
+def _progress() -> float:
+    """Share of the training that is done, in [0, 1]; 0 outside of one."""
+    hub = MessageHub.get_current_instance()
+    if not {'iter', 'max_iters'} <= set(hub.runtime_info):
+        return 0.0
+    return hub.get_info('iter') / hub.get_info('max_iters')
