@@ -65,6 +65,8 @@ class MaskLabeler:
         self.model = MODELS.build(config.model)
         if checkpoint is not None:
             load_checkpoint(self.model, checkpoint)
+        elif not getattr(self.model, 'needs_checkpoint', True):
+            self.model.init_weights()
         self.model.to(device).eval()
         options.update(
             network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold

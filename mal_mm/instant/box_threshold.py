@@ -28,7 +28,7 @@ def box_consistent_thresholds(probs: Tensor, boxes: Tensor) -> Tensor:
     candidates = torch.tensor(CANDIDATES, device=probs.device)
     columns, rows = probs.amax(1), probs.amax(2)  # all that the extent depends on
     fits = torch.stack(
-        [_extent_iou(columns > threshold, rows > threshold, boxes) for threshold in CANDIDATES]
+        [extent_iou(columns > threshold, rows > threshold, boxes) for threshold in CANDIDATES]
     )
     good = fits >= fits.amax(0) - TOLERANCE
     distance = (candidates - 0.5).abs()[:, None].expand_as(fits)
@@ -49,22 +49,18 @@ def recentre(probs: Tensor, thresholds: Tensor) -> Tensor:
     return (SHARPNESS * odds).sigmoid_()
 
 
-def extent_iou(masks: Tensor, boxes: Tensor) -> Tensor:
+def extent_iou(columns: Tensor, rows: Tensor, boxes: Tensor) -> Tensor:
     """IoU of each box and the smallest box around its mask.
 
     Args:
-        masks: (N, s, s) bool.
+        columns, rows: (N, s) bool, which of them the mask has a cell in.
         boxes: (N, 4) in cells.
 
     Returns:
         (N,) in [0, 1]; 0 for an empty mask.
     """
-    return _extent_iou(masks.any(1), masks.any(2), boxes)
-
-
-def _extent_iou(columns: Tensor, rows: Tensor, boxes: Tensor) -> Tensor:
-    x0, x1 = extent(columns)
-    y0, y1 = extent(rows)
+    x0, x1 = _extent(columns)
+    y0, y1 = _extent(rows)
     width = torch.minimum(x1, boxes[:, 2]) - torch.maximum(x0, boxes[:, 0])
     height = torch.minimum(y1, boxes[:, 3]) - torch.maximum(y0, boxes[:, 1])
     common = width.clamp(min=0) * height.clamp(min=0)
@@ -73,7 +69,7 @@ def _extent_iou(columns: Tensor, rows: Tensor, boxes: Tensor) -> Tensor:
     return (common / union.clamp(min=1e-6)).clamp_(0, 1)
 
 
-def extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
     """(N, s) bool -> first and last + 1 occupied place of each row, both 0 where there is none."""
     s = occupied.shape[1]
     places = torch.arange(s, device=occupied.device, dtype=torch.float32)

@@ -3,6 +3,7 @@
 from .data_preprocessor import MALDataPreprocessor
 from .decoders import AttentionDecoder, FullyConnectedDecoder, FullyConvDecoder, QueryDecoder
 from .encoders import CachedEncoder, ConvNeXtEncoder, SwinEncoder, ViTEncoder
+from .instant_labeler import InstantLabeler
 from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss, StartMaskLoss
 from .mask_auto_labeler import MaskAutoLabeler
 from .mask_network import MaskNetwork
@@ -23,6 +24,7 @@ __all__ = [
     'ConvNeXtEncoder',
     'FullyConnectedDecoder',
     'FullyConvDecoder',
+    'InstantLabeler',
     'MALDataPreprocessor',
     'MILLoss',
     'MaskAutoLabeler',

@@ -15,8 +15,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..geometry import draw_box_masks
+from ..instant import walk_logits
 
 NETWORKS = ('teacher', 'student', 'both')
+# none: as the networks say; mean-field: averaged with the CRF loss's labels; instant: the stages of
+# mal_mm/instant, of which the walk between tokens is done here and the others by the engine
+REFINEMENTS = ('none', 'mean-field', 'instant')
 
 
 @MODELS.register_module()
@@ -189,7 +193,7 @@ class MaskAutoLabeler(BaseModel):
         box_areas: Tensor,
         network: str = 'teacher',
         flip: bool = False,
-        refine: bool = False,
+        refine: str = 'none',
     ) -> Tensor:
         """Mask probabilities on the crop.
 
@@ -204,7 +208,7 @@ class MaskAutoLabeler(BaseModel):
         """
         S = images.shape[-1]
         probs = _resize(self.predict_maps(images, crop_boxes, box_areas, network, flip, refine), S)
-        if not refine:  # then they are logits
+        if refine != 'mean-field':  # then they are logits
             probs.sigmoid_()
         return probs.mul_(draw_box_masks(crop_boxes, S, S))
 
@@ -216,7 +220,7 @@ class MaskAutoLabeler(BaseModel):
         box_areas: Tensor,
         network: str = 'teacher',
         flip: bool = False,
-        refine: bool = False,
+        refine: str = 'none',
     ) -> Tensor:
         """What the networks say, at their own size.
 
@@ -228,34 +232,39 @@ class MaskAutoLabeler(BaseModel):
             box_areas: (N,) in image px^2, on the CPU.
             network: 'teacher', 'student' or 'both'.
             flip: also look at the mirrored crop.
-            refine: average with the CRF loss's mean-field labels (not in the released code).
+            refine: one of `REFINEMENTS`; neither is in the released code. 'mean-field' averages
+                with the CRF loss's labels, 'instant' lets the mask flow between like tokens.
 
         Returns:
-            (N, s, s) float32, mask logits; with `refine` probabilities.
+            (N, s, s) float32, mask logits; with 'mean-field' probabilities.
 
         Raises:
-            ValueError: unknown `network`.
+            ValueError: unknown `network` or `refine`.
         """
-        if network not in NETWORKS:
-            raise ValueError(f'`network` must be one of {NETWORKS}, got {network!r}')
+        for name, value, known in (('network', network, NETWORKS), ('refine', refine, REFINEMENTS)):
+            if value not in known:
+                raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
         networks = dict(
             teacher=[self.teacher], student=[self.student], both=[self.student, self.teacher]
         )[network]
         shared_encoder = self.student.encoder is self.teacher.encoder
 
-        def mean_logits(view: Tensor) -> Tensor:
+        def look(view: Tensor) -> tuple[Tensor, Tensor]:
             logits, feature = [], None
             for net in networks:
                 if feature is None or not shared_encoder:
                     feature = net.encode(view)
                 logits.append(net.decode(feature, box_areas).float())
-            return torch.stack(logits).mean(0)
+            return torch.stack(logits).mean(0), feature
 
-        logits = mean_logits(images)
+        logits, feature = look(images)
         if flip:
-            logits = (logits + mean_logits(images.flip(-1)).flip(-1)) / 2
-        if not refine:
+            logits = (logits + look(images.flip(-1))[0].flip(-1)) / 2
+        if refine == 'none':
             return logits
+        if refine == 'instant':
+            tokens = networks[-1].last_layer(feature)
+            return walk_logits(logits, tokens, crop_boxes, images.shape[-1])
         probs = logits.sigmoid()
         frame = self.mask_frame(dict(images=images, crop_boxes=crop_boxes), probs.shape[-1])
         labels = self.crf_loss.mean_field(frame[0], probs, frame[1])
@@ -270,7 +279,7 @@ class MaskAutoLabeler(BaseModel):
             inputs['box_areas'],
             self.test_cfg.get('network', 'teacher'),
             self.test_cfg.get('flip', False),
-            self.test_cfg.get('refine', False),
+            self.test_cfg.get('refine', 'none'),
         )
         for sample, mask_probs in zip(data_samples, probs, strict=True):
             sample.pred_instances = InstanceData(mask_probs=mask_probs[None])

@@ -47,6 +47,10 @@ class MaskNetwork(BaseModule):
             return feature
         return F.interpolate(feature, size, mode='bilinear', align_corners=False)
 
+    def last_layer(self, feature: Tensor) -> Tensor:
+        """Of a map with several layers of a frozen ViT the last, else the map itself."""
+        return feature[:, -self.encoder.last_channels :]
+
     def decode(self, feature: Tensor, box_areas: Tensor) -> Tensor:
         """(N, C, s, s) map, (N,) box areas in image px^2 -> (N, 4s, 4s) logits."""
         return self.decoder(self.projection(feature), box_areas)

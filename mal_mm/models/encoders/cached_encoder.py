@@ -69,6 +69,11 @@ class CachedEncoder(BaseModule):
         return self.encoder.out_channels
 
     @property
+    def last_channels(self) -> int:
+        """Channels of the last layer."""
+        return self.encoder.last_channels
+
+    @property
     def stride(self) -> int:
         """Crop pixels to a cell of the map."""
         return self.encoder.stride

@@ -118,6 +118,10 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
         """Channels of the feature map."""
         return self.embed_dims * len(self.out_indices)
 
+    @property
+    def last_channels(self) -> int:
+        return self.embed_dims
+
     def _count_from_first(self, out_indices: int | Sequence[int]) -> list[int]:
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         number = self.num_layers
