@@ -17,7 +17,7 @@ from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
 from .labeler_data import apply_labeler_data
-from .phase2.mal_masks import apply_mal_masks
+from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,4 +89,5 @@ def build_runner(cfg: Config) -> Runner:
     fall_back_to_fp32(cfg)
     prepare_cpu_ranks(cfg)
     use_fast_coco_eval()
+    read_images_as_labeling(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

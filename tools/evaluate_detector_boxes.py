@@ -79,6 +79,11 @@ def parse_args() -> argparse.Namespace:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
+    from mal_mm.formats.distinct_files import check_distinct
+
+    read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint}
+    read.update({'--detections': args.detections, '--gt': args.gt})
+    check_distinct(read, {'--out': args.out, '--results-out': args.results_out})
     if not args.img_root.is_dir():
         raise OSError(f'--img-root {args.img_root} is no folder')
     for option, path in (('--out', args.out), ('--results-out', args.results_out)):
@@ -93,18 +98,13 @@ def check(args: argparse.Namespace) -> None:
 def main() -> int:
     args = parse_args()
     # imported late: --help and wrong arguments answer at once
-    from mal_mm.checkpoints.loading import CheckpointError
-    from mal_mm.formats import AnnotationError
+    from mal_mm.tool_errors import report
 
     try:
         check(args)
         return run(args)
-    except (AnnotationError, CheckpointError, OSError, ValueError) as error:
-        print(f'evaluate_detector_boxes: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; nothing was written', file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return report('evaluate_detector_boxes', error, interrupted='nothing was written')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mal_mm.evaluation import evaluate, format_class_table, format_summary
 from mal_mm.formats import AnnotationError, atomic_write, read_coco
+from mal_mm.formats.distinct_files import check_distinct
+from mal_mm.tool_errors import report
 
 EPILOG = """\
 Annotations are matched by id; both files are COCO-style JSON (.json or .json.gz), with polygons
@@ -42,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate, print, write; see the exit status in the help."""
     args = parse_args(argv)
     try:
+        check_distinct({'PRED': args.pred, 'GT': args.gt}, {'--out': args.out})
         run(args)
-    except (AnnotationError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('error', error)
     return 0
 
 

@@ -48,6 +48,9 @@ def parse_args() -> argparse.Namespace:
     )
     files.add_argument('--img-root', required=True, type=Path, help='folder of the images')
     files.add_argument('--out', required=True, type=Path, help='the file to write')
+    files.add_argument(
+        '--overwrite-ann', action='store_true', help='let --out be --ann: its masks are replaced'
+    )
     files.add_argument('--resume', action='store_true', help='go on with an interrupted run')
     files.add_argument(
         '--report', type=Path, help='also write an HTML page with pictures into this folder'
@@ -146,15 +149,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    # imported late: --help and wrong arguments answer at once
+    from mal_mm.tool_errors import report
+
+    kept = (
+        f'{args.out} is not written yet, what was done is kept: call the same with --resume to go '
+        'on'
+    )
     try:
         return run(args)
-    except KeyboardInterrupt:
-        print(
-            f'\ninterrupted; {args.out} is not written yet, what was done is kept: '
-            'call the same with --resume to go on',
-            file=sys.stderr,
-        )
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return report('generate_pseudo_masks', error, interrupted=kept)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -170,24 +175,34 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f'--threads must be at least 1, got {args.threads}')
 
 
+def check_files(args: argparse.Namespace) -> None:
+    """Refuse to write over what is read."""
+    from mal_mm.formats.distinct_files import check_distinct, check_outputs
+
+    read = {
+        'CONFIG': args.config,
+        'CHECKPOINT': args.checkpoint,
+        '--boxes': args.boxes,
+        '--img-root': args.img_root,
+    }
+    written = {'--out': args.out, '--summary': args.summary, '--report': args.report}
+    parts = args.out.with_name(f'{args.out.name}.parts')
+    check_distinct(read, {**written, 'the folder of the parts': parts})
+    if args.overwrite_ann:
+        written.pop('--out')
+    check_distinct({'--ann': args.ann}, written, '--overwrite-ann')
+    check_outputs({name: path for name, path in written.items() if path is not None})
+
+
 def run(args: argparse.Namespace) -> int:
-    # imported late: --help and wrong arguments answer at once
-    from mal_mm.checkpoints.loading import CheckpointError
-    from mal_mm.formats.coco import AnnotationError
-    from mal_mm.labeling import JobError
+    check(args)
+    check_files(args)
+    if args.launcher != 'none':
+        from mal_mm.compat.cpu_ranks import connect_gloo
 
-    try:
-        check(args)
-        if args.launcher != 'none':
-            from mal_mm.compat.cpu_ranks import connect_gloo
-
-            # ranks meet at start and end only, and the last may come hours after the first
-            connect_gloo(args.launcher, timeout=7 * 24 * 3600)
-        job = make_job(args)
-        return dry_run(job) if args.dry_run else label(job, args)
-    except (AnnotationError, CheckpointError, JobError, OSError, ValueError) as error:
-        print(f'generate_pseudo_masks: {error}', file=sys.stderr)
-        return 1
+        connect_gloo(args.launcher)
+    job = make_job(args)
+    return dry_run(job) if args.dry_run else label(job, args)
 
 
 def make_job(args: argparse.Namespace):
@@ -195,7 +210,7 @@ def make_job(args: argparse.Namespace):
     from mal_mm.apis import MaskLabeler
     from mal_mm.labeling import LabelingJob, Output, Selection
     from mal_mm.labeling.batch_size import find_batch_size
-    from mal_mm.labeling.job import sha256
+    from mal_mm.formats.plain_file import sha256
     from mal_mm.version import __version__
 
     labeler = MaskLabeler(

@@ -17,6 +17,8 @@ from mal_mm.checkpoints.loading import CheckpointError, check_state_dict, read_s
 from mal_mm.checkpoints.maskdino import export_state_dict, import_state_dict
 from mal_mm.checkpoints.maskdino_config import deduce_model
 from mal_mm.formats.atomic import atomic_write
+from mal_mm.formats.distinct_files import check_distinct
+from mal_mm.tool_errors import report
 from mal_mm.models.maskdino.query_selection import BOX_INITS
 
 
@@ -68,10 +70,12 @@ examples:
 def main() -> int:
     args = parse_args()
     try:
+        check_distinct(
+            {'CHECKPOINT': args.checkpoint}, {'OUT': args.out, '--config-out': args.config_out}
+        )
         export(args) if args.export else convert(args)
-    except (CheckpointError, OSError, ValueError) as error:
-        print(f'import_maskdino_checkpoint: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('import_maskdino_checkpoint', error)
     return 0
 
 

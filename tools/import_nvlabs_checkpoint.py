@@ -15,9 +15,11 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 import mal_mm  # noqa: F401
-from mal_mm.checkpoints.loading import CheckpointError, check_state_dict, read_state_dict
+from mal_mm.checkpoints.loading import check_state_dict, read_state_dict
 from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
 from mal_mm.formats.atomic import atomic_write
+from mal_mm.formats.distinct_files import check_distinct
+from mal_mm.tool_errors import report
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,10 +41,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     try:
+        check_distinct(
+            {'CHECKPOINT': args.checkpoint}, {'OUT': args.out, '--config-out': args.config_out}
+        )
         convert(args)
-    except (CheckpointError, OSError, ValueError) as error:
-        print(f'import_nvlabs_checkpoint: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('import_nvlabs_checkpoint', error)
     return 0
 
 

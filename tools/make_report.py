@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mal_mm.formats.distinct_files import check_distinct
+from mal_mm.tool_errors import report
 from mal_mm.visualization import write_report
 
 EXAMPLES = """examples:
@@ -58,6 +60,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     try:
+        read = {'PRED': args.pred, '--gt': args.gt, '--metrics': args.metrics}
+        check_distinct({**read, '--img-root': args.img_root}, {'--out': args.out})
         page = write_report(
             args.pred,
             args.img_root,
@@ -69,9 +73,8 @@ def main() -> int:
             max_instances=args.max_instances,
             seed=args.seed,
         )
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('error', error)
     print(page)
     return 0
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from mal_mm.samples import make_nuclei, make_photos, make_shapes, summarize
+from mal_mm.tool_errors import report
 
 EXAMPLES = """examples:
   python tools/make_sample_dataset.py nuclei data/nuclei
@@ -89,9 +90,8 @@ def main() -> int:
             )
     except ValueError as error:
         parser.error(str(error))
-    except (OSError, RuntimeError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('error', error)
     print(summarize(paths))
     return 0
 

@@ -59,11 +59,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print; see the exit status in the help."""
     args = parse_args(argv)
+    with redirect_stdout(sys.stderr):  # MMDetection of onedl says something on stdout
+        from mal_mm.tool_errors import report
+
     try:
         run(args)
-    except (OSError, ValueError) as error:
-        print(f'reproduce_table.py: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('reproduce_table.py', error)
     return 0
 
 

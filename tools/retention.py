@@ -64,11 +64,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare; see the exit status in the help."""
     args = parse_args(argv)
+    # imported late: --help and wrong arguments answer at once
+    with redirect_stdout(sys.stderr):  # MMDetection of onedl says something on stdout
+        from mal_mm.formats.distinct_files import check_distinct
+        from mal_mm.tool_errors import report
+
     try:
+        read = {'GT_RUN': args.gt, 'MAL_RUN': args.mal, '--gt-ann': args.gt_ann}
+        check_distinct(read, {'--csv': args.csv, '--plot': args.plot})
         run(args)
-    except (OSError, ValueError) as error:
-        print(f'retention.py: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('retention.py', error)
     return 0
 
 

@@ -119,6 +119,7 @@ def check_label_options(words: Sequence[str]) -> None:
     given = {'--ann': args.ann != Path('A'), '--img-root': args.img_root != Path('D')}
     given.update({'--out': args.out != Path('O'), '--summary': args.summary})
     given.update({'--report': args.report, '--resume': args.resume, '--dry-run': args.dry_run})
+    given.update({'--overwrite-ann': args.overwrite_ann})
     given.update({'--boxes': args.boxes, '--launcher': args.launcher != 'none'})
     for option, value in given.items():
         if value:
@@ -129,7 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run; see the exit status in the help."""
     args = vars(parse_args(argv))
     restart, dry_run = args.pop('restart'), args.pop('dry_run')
-    from mal_mm.two_phase import Options, RefusedError, TwoPhaseRun
+    from mal_mm.tool_errors import report
+    from mal_mm.two_phase import Options, TwoPhaseRun
 
     try:
         args['label_options'] = tuple(args['label_options'])
@@ -141,12 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # stops a step as Ctrl-C does
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         return run.run(restart)
-    except (RefusedError, ValueError, OSError, ModuleNotFoundError) as error:
-        print(f'run_two_phase: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on', file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return report('run_two_phase', error, 2, interrupted='the same command goes on')
 
 
 if __name__ == '__main__':

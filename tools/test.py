@@ -23,8 +23,10 @@ from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
 
+from mal_mm.formats.distinct_files import check_distinct
 from mal_mm.launcher import add_common_arguments, build_runner, load_config
 from mal_mm.phase2.result_files import write_results_only
+from mal_mm.tool_errors import leave
 
 DEFAULT_TTA_MODEL = {
     'type': 'DetTTAModel',
@@ -85,14 +87,24 @@ def use_tta(cfg: Config) -> None:
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 
 
-def main() -> None:
+def main() -> int:
     args = parse_args()
     try:
-        cfg = load_config(args)
-        if args.format_only is not None:
-            write_results_only(cfg, args.format_only, args.ann, args.img_root)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'test.py: {error}')
+        return run(args)
+    except (Exception, KeyboardInterrupt) as error:
+        leave('test.py', error)
+
+
+def run(args: argparse.Namespace) -> int:
+    read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
+    names = [f'{args.format_only}.{kind}.json' for kind in ('bbox', 'segm') if args.format_only]
+    written = {f'--format-only {name}': name for name in names}
+    check_distinct(read, {'--out': args.out, **written})
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'{args.checkpoint}: no such checkpoint file')
+    cfg = load_config(args)
+    if args.format_only is not None:
+        write_results_only(cfg, args.format_only, args.ann, args.img_root)
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         cfg = trigger_visualization_hook(cfg, args)
@@ -102,7 +114,8 @@ def main() -> None:
     if args.out is not None:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

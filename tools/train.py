@@ -22,11 +22,11 @@ import sys
 from mmengine.config import Config
 
 import mal_mm  # noqa: F401  (registers, and lets configs inherit from `mal_mm::`)
-from mal_mm.checkpoints.loading import CheckpointError
-from mal_mm.formats import AnnotationError
 from mal_mm.hooks.atomic_checkpoint_hook import checkpoint_to_resume
 from mal_mm.launcher import add_common_arguments, build_runner, load_config
+from mal_mm.phase2.image_file_check import check_image_files
 from mal_mm.phase2.mask_file_check import check_mask_file
+from mal_mm.tool_errors import leave
 
 # where a launcher tells a process its number
 RANK = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
@@ -74,22 +74,25 @@ def apply_training_options(cfg: Config, args: argparse.Namespace) -> None:
             cfg.resume, cfg.load_from = True, checkpoint
 
 
-def main() -> None:
+def main() -> int:
     args = parse_args()
     try:
-        cfg = load_config(args)
-        apply_training_options(cfg, args)
-        # once for all processes: the file may be large
-        if os.environ.get(RANK.get(args.launcher, ''), '0') == '0':
-            for warning in check_mask_file(cfg):
-                print(f'train.py: warning: {warning}', file=sys.stderr)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'train.py: {error}')
-    try:
-        build_runner(cfg).train()
-    except (AnnotationError, CheckpointError) as error:
-        sys.exit(f'train.py: {error}')
+        return run(args)
+    except (Exception, KeyboardInterrupt) as error:
+        saved = 'the same command with --resume goes on from the last checkpoint'
+        leave('train.py', error, saved)
+
+
+def run(args: argparse.Namespace) -> int:
+    cfg = load_config(args)
+    apply_training_options(cfg, args)
+    # once for all processes: the file may be large
+    if os.environ.get(RANK.get(args.launcher, ''), '0') == '0':
+        for warning in [*check_mask_file(cfg), *check_image_files(cfg)]:
+            print(f'train.py: warning: {warning}', file=sys.stderr)
+    build_runner(cfg).train()
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -83,13 +83,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw; see the exit status in the help."""
     args = parse_args(argv)
     # imported late: --help and wrong arguments answer at once
-    from mal_mm.checkpoints.loading import CheckpointError
+    from mal_mm.formats.distinct_files import check_distinct
+    from mal_mm.tool_errors import report
 
     try:
+        read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--image': args.image}
+        check_distinct(read, {'--out': args.out})
         run(args)
-    except (CheckpointError, OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('error', error)
     print(args.out)
     return 0
 

@@ -11,6 +11,6 @@ Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 90000 iterati
 """
 _base_ = ['mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

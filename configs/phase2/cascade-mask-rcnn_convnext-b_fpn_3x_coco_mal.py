@@ -11,6 +11,6 @@ ConvNeXt's authors report 45.6 mask AP. On pseudo-masks not yet trained here at 
 """
 _base_ = ['./cascade-mask-rcnn_convnext-b_fpn_3x_coco_gt.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

@@ -11,6 +11,6 @@ masks MMDetection's model zoo reports 44.8 mask AP and 51.8 box AP. On pseudo-ma
 """
 _base_ = ['mmdet::convnext/cascade-mask-rcnn_convnext-s-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

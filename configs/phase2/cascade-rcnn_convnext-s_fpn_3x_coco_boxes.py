@@ -11,7 +11,7 @@ MMDetection's model zoo reports 51.8 box AP. Not yet trained here at full size.
 """
 _base_ = ['mmdet::convnext/cascade-mask-rcnn_convnext-s-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017.json')
 
 model = dict(roi_head=dict(mask_roi_extractor=None, mask_head=None))
 

@@ -11,6 +11,6 @@ MMDetection's model zoo reports 36.0 mask AP and 39.8 box AP. On pseudo-masks no
 """
 _base_ = ['./condinst_r50_fpn_90k_coco_gt.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

@@ -11,7 +11,7 @@ AP with masks and 37.4 for the stock Faster R-CNN. Not yet trained here at full 
 """
 _base_ = ['mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017.json')
 
 model = dict(type='FasterRCNN', roi_head=dict(mask_roi_extractor=None, mask_head=None))
 

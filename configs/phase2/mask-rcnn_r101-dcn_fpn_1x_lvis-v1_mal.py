@@ -16,6 +16,6 @@ model zoo (R101 without DCN: 23.6 mask AP). On pseudo-masks not yet trained here
 """
 _base_ = ['./mask-rcnn_r101-dcn_fpn_1x_lvis-v1_gt.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/lvis_v1_train_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/lvis_v1_train_mal.json')
 
 train_dataloader = dict(dataset=dict(dataset=dict(ann_file=mal_ann_file)))

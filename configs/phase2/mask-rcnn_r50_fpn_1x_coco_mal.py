@@ -11,6 +11,6 @@ MMDetection's model zoo reports 38.2 box AP and 34.7 mask AP. On pseudo-masks no
 """
 _base_ = ['mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

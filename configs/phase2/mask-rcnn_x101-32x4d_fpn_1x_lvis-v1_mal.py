@@ -16,6 +16,6 @@ reports 25.5 mask AP and 26.7 box AP. On pseudo-masks not yet trained here at fu
 """
 _base_ = ['mmdet::lvis/mask-rcnn_x101-32x4d_fpn_sample1e-3_ms-1x_lvis-v1.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/lvis_v1_train_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/lvis_v1_train_mal.json')
 
 train_dataloader = dict(dataset=dict(dataset=dict(ann_file=mal_ann_file)))

@@ -11,6 +11,6 @@ full size.
 """
 _base_ = ['../maskdino/maskdino_r50-hid2048_lsj-12e_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

@@ -10,7 +10,7 @@ decoded (`poly2mask`), since the stock pipeline would ignore them.
 """
 _base_ = ['mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:pseudo_masks.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'pseudo_masks.json')
 data_root = 'data/shapes/'
 side = 128
 max_iters = 1600

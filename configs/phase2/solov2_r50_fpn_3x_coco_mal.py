@@ -15,6 +15,6 @@ MMDetection's model zoo reports 37.5 mask AP. On pseudo-masks not yet trained he
 """
 _base_ = ['mmdet::solov2/solov2_r50_fpn_ms-3x_coco.py']
 
-mal_ann_file = '{{$MAL_ANN_FILE:annotations/instances_train2017_mal.json}}'
+mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import pickle
 import re
 import zipfile
+import zlib
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
+
+# paths of files that may hold any Python object, separated as those of PATH
+TRUST_VARIABLE = 'MAL_TRUST_CHECKPOINT'
 
 
 class CheckpointError(RuntimeError):
@@ -26,15 +34,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         CheckpointError: missing, truncated, or holding more than weights; says which and the cure.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f'{path}: no such checkpoint file')
-    # Lightning may keep the command line beside the weights, as a plain bag (torch >= 2.5)
-    safe_globals = getattr(torch.serialization, 'safe_globals', lambda _: nullcontext())
-    try:
-        with safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise CheckpointError(f'{path}: {_why_unreadable(path, error)}') from error
+    content = load_file(path, 'cpu')
     if not isinstance(content, dict):
         raise CheckpointError(f'{path}: holds a {type(content).__name__}, no state dict')
     state = content.get('state_dict', content.get('model', content))
@@ -48,21 +48,85 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
+    """What torch.save wrote: tensors and plain values, among them what a Runner keeps of its log.
+
+    Damage is noticed: the parts of the file carry checksums, which torch does not look at.
+
+    Args:
+        file: path, or an open file.
+        map_location: see torch.load.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding more; says what, and how to open it all the
+            same.
+    """
+    is_path = isinstance(file, (str, os.PathLike))
+    name = Path(file) if is_path else 'the checkpoint'
+    if is_path and not name.is_file():
+        raise CheckpointError(f'{name}: no such checkpoint file')
+    if is_path and _is_trusted(name):
+        return torch.load(name, map_location=map_location, weights_only=False)
+    damage = _damage(file)
+    if damage:
+        raise CheckpointError(f'{name}: is damaged ({damage}); copy or download it again')
+    # Lightning may keep the command line beside the weights, as a plain bag (torch >= 2.5)
+    safe_globals = getattr(torch.serialization, 'safe_globals', lambda _: nullcontext())
+    try:
+        with safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except Exception as error:
+        head = _head(file)
+        reason = _why_unreadable(file, head, error)
+        if is_path and 'could run any code' in reason:
+            reason += (
+                f'. If you trust whoever made it as you trust a program: {TRUST_VARIABLE}={name}'
+            )
+        raise CheckpointError(f'{name}: {reason}') from error
+
+
+def _is_trusted(path: Path) -> bool:
+    named = filter(None, os.environ.get(TRUST_VARIABLE, '').split(os.pathsep))
+    return any(path.resolve() == Path(each).resolve() for each in named)
+
+
+def _damage(file: str | Path | BinaryIO) -> str | None:
+    """Which part of a zip file, as torch has written since 1.6, is not what was put in."""
+    try:
+        if not zipfile.is_zipfile(file):
+            return None  # an older kind, which has no checksums; or none at all
+        with zipfile.ZipFile(file) as archive:
+            part = archive.testzip()
+            return part and f'the checksum of its part {part!r} is wrong'
+    except (OSError, zlib.error, zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
+        return str(error)
+    finally:
+        if isinstance(file, io.IOBase):
+            file.seek(0)
+
+
+def _head(file: str | Path | BinaryIO) -> bytes:
+    if isinstance(file, (str, os.PathLike)):
+        with Path(file).open('rb') as stream:
+            return stream.read(512)
+    file.seek(0)
+    return file.read(512)
+
+
+def _why_unreadable(file: str | Path | BinaryIO, head: bytes, error: Exception) -> str:
     """What the file is instead; torch's own message advises to switch its protection off."""
-    with path.open('rb') as file:
-        head = file.read(512)
     if not head:
         return 'is an empty file; copy or download it again'
     if head.startswith(b'PK\x03\x04'):
-        if not zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(file):
             return 'is truncated; copy or download it again'
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
         if not any(name.endswith('/data.pkl') for name in names):
             return f'is a zip archive of other things ({", ".join(names[:3])}), no checkpoint'
     forbidden = re.search(r'GLOBAL ([\w.]+)', str(error))
-    if forbidden or head[0] == 0x80:
+    refused = isinstance(error, pickle.UnpicklingError) and head.startswith(b'PK\x03\x04')
+    if forbidden or refused or head[0] == 0x80:
         what = f'the Python object {forbidden[1]}' if forbidden else 'pickled Python objects'
         return (
             f'holds {what}; loading that could run any code, so only files of tensors and plain '

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlparse
 
-import torch
-from mmengine.dist import barrier
 from mmengine.logging import print_log
 from torch import nn
 
 from .dinov2_onnx import ConversionError
 from .encoder_keys import Shapes, Tensors
 from .loading import CheckpointError, read_state_dict
+from .local_file import local_file
 
 MIN_SHARE = 0.9  # of the encoder's tensors
 
@@ -58,35 +55,6 @@ def load_pretrained(
     level = logging.WARNING if problems else logging.INFO
     notes = '; '.join([f'loaded {share} of the encoder', *problems, *unused])
     print_log(f'{path}: {notes}', logger='current', level=level)
-
-
-def local_file(checkpoint: str | Path) -> Path:
-    """Where a checkpoint lies on this machine, after a download if need be.
-
-    An http(s) address is kept in torch hub's folder of checkpoints (TORCH_HOME moves it). On each
-    machine the first process downloads and the others wait for it.
-
-    Raises:
-        CheckpointError: the download failed.
-    """
-    address = urlparse(str(checkpoint))
-    if address.scheme not in ('http', 'https'):
-        return Path(checkpoint)
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(address.path).name)
-    try:
-        if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
-            print_log(f'downloading {checkpoint} to {path}', logger='current')
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(str(checkpoint), str(path))
-    except OSError as error:
-        raise CheckpointError(
-            f'{checkpoint}: cannot be downloaded ({error}); fetch it on another machine and put '
-            f'it into {path.parent}, or give its path instead of the address'
-        ) from error
-    finally:
-        # also after a failure, lest the others wait for ever
-        barrier()
-    return path
 
 
 def _without_prefix(state: Tensors, prefix: str | None, path: Path) -> Tensors:

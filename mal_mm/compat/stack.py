@@ -158,9 +158,10 @@ def import_stack() -> None:
     if problems:
         raise ImportError(_message(problems))
     # now, since they import what an incomplete environment lacks
-    from .config_text import remember_formatted_configs
+    from .config_text import remember_formatted_configs, write_configs_literally
     from .lvis_numpy import mend_lvis
     from .panoptic_api import provide_panopticapi
+    from .safe_checkpoints import load_checkpoints_safely
 
     declare_torchvision_ops()
     provide_panopticapi()
@@ -179,9 +180,11 @@ def import_stack() -> None:
             stacklevel=2,
         )
     allow_runner_checkpoints()
+    load_checkpoints_safely()
     mend_lvis()
     register_config_package()
     remember_formatted_configs()
+    write_configs_literally()
 
 
 def _install_command(requirement: Requirement) -> str:

@@ -6,6 +6,7 @@ from .mask_quality_lvis_v1_dataset import MaskQualityLVISV1Dataset
 from .resumable_sampler import ResumableSampler
 from .roi_dataset import RoIDataset
 from .transforms import (
+    LoadAnyImage,
     LoadMaskQualityAnnotations,
     LoadStartMask,
     PackMaskQualityInputs,
@@ -15,6 +16,7 @@ from .transforms import (
 
 __all__ = [
     'CocoBoxDataset',
+    'LoadAnyImage',
     'LoadMaskQualityAnnotations',
     'LoadStartMask',
     'MaskQualityCocoDataset',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 from .background import find_background
 from .box_records import boxes_only
 from .random_state import numpy_seed
+from .transforms.load_any_image import LoadAnyImage
 
 # What missing and damaged images raise; the last two come of damaged headers and PNG chunks.
 UNREADABLE = (OSError, Image.DecompressionBombError, SyntaxError)
@@ -69,9 +71,7 @@ class RoIDataset(Dataset):
         if not 0 <= background_ratio <= 1:
             raise ValueError(f'`background_ratio` must lie in [0, 1], got {background_ratio}')
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        self.pipeline = Compose(
-            [TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline]
-        )
+        self.pipeline = Compose([_build_transform(t) for t in pipeline])
         self.min_area = min_area
         self.min_side = min_side
         self.views_per_box = views_per_box
@@ -237,3 +237,14 @@ class RoIDataset(Dataset):
             MMLogger.get_current_instance().warning(
                 f'cannot read {path} ({type(error).__name__}: {error}); its boxes are skipped'
             )
+
+
+def _build_transform(transform: Any) -> Any:
+    """Build it, LoadImageFromFile as LoadAnyImage: crops are cut of the pixels labeling sees."""
+    if not isinstance(transform, dict):
+        return transform
+    kind = transform.get('type')
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    if name.rpartition('.')[-1] == 'LoadImageFromFile':
+        transform = {**transform, 'type': LoadAnyImage}
+    return TRANSFORMS.build(transform)

@@ -16,6 +16,7 @@ import numpy as np
 
 from .atomic import atomic_write
 from .errors import AnnotationError, shorten
+from .plain_file import read_plain_file
 
 _BOMS = (
     (b'\xff\xfe\x00\x00', 'UTF-32'),
@@ -75,7 +76,7 @@ def write_json(data: Mapping[str, Any], path: str | Path) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        raw, _ = read_plain_file(path)
     except FileNotFoundError:
         raise AnnotationError(f'{path}: no such annotation file; check the path') from None
     except IsADirectoryError:

@@ -68,7 +68,7 @@ def label_coco(
         change(skip.annotation_index, {'mal_skipped': skip.reason})
     if on_image:
         on_image(plan.passed + len(plan.skips))
-    for changes in PortionLabeler(engine, plan, img_root, num_threads).run(
+    for changes, _ in PortionLabeler(engine, plan, img_root, num_threads).run(
         plan.portions(portion_boxes(engine))
     ):
         for place, fields in changes:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 
-from ..formats.atomic import atomic_write
+from ..compat.cpu_ranks import patient_group
 from ..formats.coco import CocoStream, index_images, write_coco
 from ..formats.detections import DetectionStream
+<<<<<<< HEAD
 from ..models.encoders import log_cache_counts
+=======
+from ..formats.plain_file import sha256
+>>>>>>> issue12
 from .coco_labeling import portion_boxes
 from .engine import LabelingEngine
+from .image_io import find_changed
+from .job_folder import JobError, JobFolder
 from .part_files import PartIndex, PartWriter
 from .plan import Plan, Selection, make_plan
 from .portion_labeler import Output, PortionLabeler, apply_fields
 from .summary import Summary
 
 
-class JobError(RuntimeError):
-    """The job cannot start as asked; says why and the cure."""
+# network disks show what another machine has written after some seconds
+_PATIENCE_SECONDS = 30
 
 
 class LabelingJob:
@@ -65,6 +70,7 @@ class LabelingJob:
         self.ann = Path(ann)
         self.out = Path(out)
         self.folder = self.out.with_name(f'{self.out.name}.parts')
+        self._folder = JobFolder(self.folder)
         self.img_root = img_root
         self.engine = engine
         self.identity = dict(identity)
@@ -73,6 +79,7 @@ class LabelingJob:
         # the text of the file is gone again after this; the plan stays
         self.detections = detections
         stream = self._open()
+        self._files = self._digests()
         self.plan: Plan = make_plan(stream.value, stream, self.ann, selection)
         self.portions = self.plan.portions(portion_boxes(engine))
 
@@ -89,12 +96,51 @@ class LabelingJob:
             The summary on rank 0, None on the others.
 
         Raises:
-            JobError: there is an interrupted run and `resume` is False, or it was another job.
+            JobError: another process works on the same file; there is an interrupted run and
+                `resume` is False; it was another job, or its images have changed since; results
+                are missing at the end. What was done stays.
             OSError: a file cannot be written; what was done stays.
         """
-        self._prepare(resume)
-        done = PartIndex(self.folder, self.plan.count).done
-        barrier()  # nobody writes before everybody has read
+        self._group = patient_group()
+        done = self._prepare(resume)
+        problem: Exception | None = None
+        try:
+            try:
+                self._label_rest(done, on_progress)
+            except Exception as error:
+                if get_world_size() == 1:
+                    raise
+                # the others may as well label what is theirs
+                print(f'rank {get_rank()} stops: {error}', file=sys.stderr)
+                problem = error
+            said = f'rank {get_rank()}: {problem}' if problem else None
+            problems = list(filter(None, self._from_all(said)))
+            if problem:
+                raise problem
+            if problems:
+                raise JobError(
+                    f'{"; ".join(problems)}. What was done is kept: call the same with --resume to '
+                    'go on'
+                )
+            return self._finish() if get_rank() == 0 else None
+        finally:
+            self._folder.close()
+
+    def _from_all(self, value: Any) -> list[Any]:
+        """The value of each rank, on each rank.
+
+        Raises:
+            JobError: one has ended.
+        """
+        try:
+            return all_gather_object(value, self._group)
+        except RuntimeError as error:
+            raise JobError(
+                f'rank {get_rank()} has lost the others: one has ended before its work was done. '
+                'What was done is kept: call the same with --resume to go on'
+            ) from error
+
+    def _label_rest(self, done: set[int], on_progress: Callable[[int, int], None] | None) -> None:
         todo = [number for number in range(len(self.portions)) if number not in done]
         mine = _share(todo, [stop - start for start, stop in self.portions])
         total = sum(self.portions[number][1] - self.portions[number][0] for number in mine)
@@ -104,84 +150,137 @@ class LabelingJob:
         labeler = PortionLabeler(
             self.engine, self.plan, self.img_root, self.num_threads, self.output
         )
-        writer = PartWriter(self.folder / f'rank{get_rank():04d}.part')
+        writer = PartWriter(self.folder / _part_name(get_rank()))
         try:
-            changes = labeler.run(self.portions[number] for number in mine)
-            for number, portion in zip(mine, changes, strict=True):
-                writer.write(number, portion)
-                finished += len(portion)
+            labelled = labeler.run(self.portions[number] for number in mine)
+            for number, (changes, images) in zip(mine, labelled, strict=True):
+                writer.write(number, changes, images)
+                finished += len(changes)
                 if on_progress:
                     on_progress(finished, total)
         finally:
             writer.close()
+<<<<<<< HEAD
         log_cache_counts(self.engine.labeler)
         barrier()
         return self._finish() if get_rank() == 0 else None
+=======
+>>>>>>> issue12
 
     def _open(self) -> CocoStream | DetectionStream:
         if self.detections is None:
             return CocoStream(self.ann)
         return DetectionStream(self.ann, self.detections)
 
+    def _index(self) -> PartIndex:
+        names = [_part_name(rank) for rank in range(get_world_size())]
+        return PartIndex(self.folder, self.plan, self.portions, names)
+
     def done_boxes(self) -> int:
         """Boxes whose results are on the disk."""
-        done = PartIndex(self.folder, self.plan.count).done
+        done = self._index().done
         return sum(self.portions[n][1] - self.portions[n][0] for n in done)
 
-    def _prepare(self, resume: bool) -> None:
-        """Make the folder of the parts, or see that the one there belongs to this job."""
-        problem: list[str | None] = [None]
-        if get_rank() == 0:
-            try:
-                self._check_folder(resume)
-            except (JobError, OSError) as error:
-                problem = [str(error)]
-        broadcast_object_list(problem)
-        if problem[0]:
-            raise JobError(problem[0])
+    def _prepare(self, resume: bool) -> set[int]:
+        """Open the folder of the parts; returns what is done, the same on all ranks.
 
-    def _check_folder(self, resume: bool) -> None:
+        Only the first rank looks: two that list a network disk may see two states of it, and
+        would share out the work in two ways.
+        """
+        said: list[Any] = [None, None, None]
+        if get_rank() == 0:
+            said[1] = identity = self._identity()
+            try:
+                self._folder.open(identity, resume)
+                index = self._index()
+                self._check_images(index)
+                said[2] = index.done
+            except (JobError, OSError) as error:
+                self._folder.close()
+                said[0] = str(error)
+        problem, identity, done = self._from_all(said)[0]
+        if problem is None and get_rank() > 0:
+            try:
+                self._folder.join()
+                if identity != self._identity():
+                    raise JobError(
+                        f'rank {get_rank()} reads other files or options than the first one: '
+                        f'{self._identity()} instead of {identity}'
+                    )
+            except (JobError, OSError) as error:
+                problem = str(error)
+        # all or none: a rank that gives up alone would leave the others waiting
+        problem = next(filter(None, self._from_all(problem)), None)
+        if problem is not None:
+            self._folder.close()
+            raise JobError(problem)
+        return done
+
+    def _digests(self) -> dict[str, str]:
         files = {'annotation file': self.ann, 'detections': self.detections}
-        identity = {
-            **{
-                name: f'{Path(path).name} (sha256 {sha256(path)[:16]})'
-                for name, path in files.items()
-                if path is not None
-            },
+        return {
+            name: f'{Path(path).name} (sha256 {sha256(path)[:16]})'
+            for name, path in files.items()
+            if path is not None
+        }
+
+    def _identity(self) -> dict[str, str]:
+        return {
+            **self._files,
             'boxes': str(len(self.plan.places)),
             **{key: str(value) for key, value in self.identity.items()},
         }
-        file = self.folder / 'job.json'
-        if not file.is_file():
-            if self.folder.exists():
-                shutil.rmtree(self.folder)  # the start was interrupted: nothing is in it
-            self.folder.mkdir()
-            with atomic_write(file) as stream:
-                json.dump(identity, stream, indent=2)
-            return
-        if not resume:
+
+    def _check_images(self, index: PartIndex) -> None:
+        changed = find_changed(self.img_root, self.plan.file_names, index.images)
+        if changed:
             raise JobError(
-                f'{self.folder} holds an interrupted run; add --resume to go on with it, or '
-                'delete the folder to start anew'
+                f'{self.folder} holds masks of other images: {changed[0]} is not what it was'
+                f'{f", nor are {len(changed) - 1} more" if len(changed) > 1 else ""}; masks of '
+                'both would be mixed. Give the --img-root of the interrupted run, or delete the '
+                'folder to start anew'
             )
-        before = json.loads(file.read_text())
-        differences = [
-            f'{key} was {before.get(key)}, now {identity.get(key)}'
-            for key in {**before, **identity}
-            if before.get(key) != identity.get(key)
-        ]
-        if differences:
+
+    def _complete_index(self) -> PartIndex:
+        """The index, once every planned annotation has exactly one record.
+
+        Raises:
+            JobError: some have none, or two that differ.
+        """
+        deadline = time.monotonic() + (_PATIENCE_SECONDS if get_world_size() > 1 else 0)
+        while True:
+            index = self._index()
+            missing = index.missing()
+            if not missing or time.monotonic() > deadline:
+                break
+            time.sleep(1)
+        if index.conflicts:
             raise JobError(
-                f'{self.folder} belongs to another run: {"; ".join(differences)}; masks of both '
-                'would be mixed. Call it as before, or delete the folder to start anew'
+                f'{self.out} is not written: {"; ".join(index.conflicts[:3])}. Two processes have '
+                f'worked on it; delete one of these files and call the same with --resume'
             )
+        if missing:
+            parts = ', '.join(str(path) for path in index.paths if not path.is_file())
+            raise JobError(
+                f'{self.out} is not written: the results of {len(missing)} of '
+                f'{len(self.plan.places)} boxes are missing (annotations number '
+                f'{", ".join(map(str, missing[:5]))}{", ..." if len(missing) > 5 else ""} of the '
+                f'file, from 0){f"; there is no {parts}" if parts else ""}. Something has '
+                f'removed or changed files in {self.folder}, or not all machines see it; what is '
+                'there is kept: call the same with --resume to label the rest'
+            )
+        return index
 
     def _finish(self) -> Summary:
         """Make the output file of the parts."""
-        index = PartIndex(self.folder, self.plan.count)
+        index = self._complete_index()
         stream = self._open()
-        if stream.count != self.plan.count:
-            raise JobError(f'{self.ann} has changed during the run; delete {self.folder}')
+        if stream.count != self.plan.count or self._digests() != self._files:
+            raise JobError(
+                f'{self.ann}{" or the detections" if self.detections else ""} has changed during '
+                f'the run, so that the masks in {self.folder} do not fit it; delete that folder '
+                'and start anew'
+            )
         summary = Summary(annotations=self.plan.count, passed=self.plan.passed)
         images = index_images(stream.value, self.ann)
         data = {key: value for key, value in stream.value.items() if key != 'mal_mm'}
@@ -189,7 +288,7 @@ class LabelingJob:
         data['annotations'] = self._labelled(stream, index, images, summary, head)
         data['mal_mm'] = head  # last, since it is complete when the annotations have gone by
         write_coco(data, self.out)
-        shutil.rmtree(self.folder)
+        self._folder.remove()
         return summary
 
     def _labelled(
@@ -211,13 +310,8 @@ class LabelingJob:
         head['skipped'] = summary.as_dict()['skipped']
 
 
-def sha256(path: str | Path) -> str:
-    """Hex digest of a file's content."""
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+def _part_name(rank: int) -> str:
+    return f'rank{rank:04d}.part'
 
 
 def _share(todo: list[int], sizes: list[int]) -> list[int]:

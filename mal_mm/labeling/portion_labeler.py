@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..formats.paths import resolve_under
 from ..formats.rle import decode_tight
 from .engine import Crop, LabelingEngine
-from .image_io import read_image
+from .image_io import ImageStamp, read_stamped
 from .mask_cleaning import mask_to_polygons, polygon_iou
 from .plan import Plan
+from .prefetch import prefetch
 from .pseudo_mask import PseudoMask
 from .region_rle import encode_region
 
 # place of an annotation in the file, and the fields that it gets
 Change = tuple[int, dict[str, Any]]
+
+
+class Labelled(NamedTuple):
+    """A portion that is done.
+
+    Attributes:
+        changes: of its annotations: `segmentation`, `area`, `mal_quality` and perhaps `mal_flag`,
+            or `mal_skipped` with the reason.
+        images: number of an image in the plan -> what was read; those that cannot be read have
+            none.
+    """
+
+    changes: list[Change]
+    images: dict[int, ImageStamp]
 
 
 @dataclass(frozen=True)
@@ -72,28 +85,23 @@ class PortionLabeler:
         self.num_threads = num_threads
         self.output = output or Output()
 
-    def run(self, portions: Iterable[tuple[int, int]]) -> Iterator[list[Change]]:
-        """Label.
-
-        Yields:
-            For each portion the changes of its annotations: `segmentation`, `area`,
-            `mal_quality` and perhaps `mal_flag`, or `mal_skipped` with the reason.
-        """
+    def run(self, portions: Iterable[tuple[int, int]]) -> Iterator[Labelled]:
+        """Label the portions, in order."""
         portions = list(portions)
         pieces = (piece for portion in portions for piece in self._pieces(*portion))
-        loaded = _prefetch(pieces, self._load, self.num_threads)
+        loaded = prefetch(pieces, self._load, self.num_threads, self._name)
         for start, stop in portions:
             changes: list[Change] = []
             crops: list[tuple[int, Crop]] = []
             image_keys: list[int] = []
+            stamps: dict[int, ImageStamp] = {}
             at = start
             while at < stop:
-                piece, future = next(loaded)
-                for place, crop in zip(
-                    self.plan.places[piece.start : piece.stop].tolist(),
-                    future.result(),
-                    strict=True,
-                ):
+                piece, (made, stamp) = next(loaded)
+                if stamp is not None:
+                    stamps[piece.image] = stamp
+                places = self.plan.places[piece.start : piece.stop].tolist()
+                for place, crop in zip(places, made, strict=True):
                     if isinstance(crop, str):
                         changes.append((place, {'mal_skipped': crop}))
                     else:
@@ -105,7 +113,7 @@ class PortionLabeler:
                 (place, mask_fields(mask, self.output))
                 for (place, _), mask in zip(crops, masks, strict=True)
             ]
-            yield changes
+            yield Labelled(changes, stamps)
 
     def _pieces(self, start: int, stop: int) -> Iterator[_Piece]:
         images = self.plan.image_indices[start:stop]
@@ -113,42 +121,29 @@ class PortionLabeler:
             end = begin + int(np.searchsorted(images[begin:], images[begin], side='right'))
             yield _Piece(int(images[begin]), start + begin, start + end)
 
-    def _load(self, piece: _Piece) -> list[Crop | str]:
-        """A crop for each box, or why there is none."""
+    def _name(self, piece: _Piece) -> str:
+        return f'image {self.plan.file_names[piece.image]!r} under {self.img_root}'
+
+    def _load(self, piece: _Piece) -> tuple[list[Crop | str], ImageStamp | None]:
+        """A crop for each box, or why there is none; and what was read."""
         boxes = self.plan.boxes_xyxy[piece.start : piece.stop]
         try:
             name = self.plan.file_names[piece.image]
-            pixels = read_image(resolve_under(self.img_root, name))
+            pixels, stamp = read_stamped(resolve_under(self.img_root, name))
             height, width = pixels.shape[:2]
             _check_size(name, self.plan.sizes_wh[piece.image], (width, height))
         except (OSError, ValueError) as error:
-            return [str(error)] * len(boxes)
+            return [str(error)] * len(boxes), None
         # where a record has no size, its pixels tell which boxes lie beside the image
         meets = (boxes[:, 0] < width) & (boxes[:, 1] < height)
         crops = iter(self.engine.make_crops(pixels, boxes[meets]))
-        return [
+        made = [
             next(crops)
             if inside
             else f'bbox {_xywh(box)} lies wholly outside its {width} x {height} image'
             for inside, box in zip(meets, boxes, strict=True)
         ]
-
-
-def _prefetch(
-    items: Iterable[_Piece], load: Callable[[_Piece], Any], num_threads: int
-) -> Iterator[tuple[_Piece, Future]]:
-    """`load(item)` in order, a few items ahead of the reader."""
-    with ThreadPoolExecutor(num_threads) as pool:
-        ahead: deque[tuple[_Piece, Future]] = deque()
-        try:
-            for item in items:
-                ahead.append((item, pool.submit(load, item)))
-                if len(ahead) > 2 * num_threads:
-                    yield ahead.popleft()
-            while ahead:
-                yield ahead.popleft()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return made, stamp
 
 
 def _check_size(name: str, stated: tuple[Any, Any], found: tuple[int, int]) -> None:

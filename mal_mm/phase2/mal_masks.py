@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from .mask_quality import use_mask_quality
+from .mask_quality import import_mal_mm, use_mask_quality
 
 # What configs/phase2/mal_masks.py names, so that MMDetection's own tools apply it too.
 RUNNER_TYPE = 'mal_mm.phase2.mal_masks_runner.MalMasksRunner'
@@ -38,6 +38,22 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
     if 'mal_min_quality' in cfg or 'mal_quality_weight' in cfg:
         # at 0 and False too: a config that a run saved may have been rewritten for others
         use_mask_quality(cfg, cfg.get('mal_min_quality', 0), cfg.get('mal_quality_weight', False))
+
+
+def read_images_as_labeling(cfg: Config) -> None:
+    """Let a config with `mal_ann_file` read images as labeling does, in place.
+
+    LoadAnyImage takes the place of LoadImageFromFile. In training it passes over images that
+    cannot be read: labeling has skipped their annotations, and mmdet would stop there. Called just
+    before a Runner is built, so that a config stays comparable with the stock one until then.
+    """
+    if not cfg.get('mal_ann_file'):
+        return
+    for part in (cfg.get('train_dataloader'), cfg.get('custom_hooks')):
+        _read_any_image(part, skip_unreadable=True)
+    for split in ('val', 'test'):
+        _read_any_image(cfg.get(f'{split}_dataloader'), skip_unreadable=False)
+    import_mal_mm(cfg)
 
 
 def _is_train_file(key: str) -> bool:
@@ -85,3 +101,18 @@ def _decode_rle(node: Any) -> None:
     if isinstance(node, (list, tuple)):
         for each in node:
             _decode_rle(each)
+
+
+def _read_any_image(node: Any, skip_unreadable: bool) -> None:
+    """Let LoadAnyImage take the place of LoadImageFromFile."""
+    if isinstance(node, dict):
+        kind = node.get('type')
+        name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+        if name.rpartition('.')[-1] == 'LoadImageFromFile':
+            node['type'] = 'mmdet.LoadAnyImage'
+            if skip_unreadable:
+                node['skip_unreadable'] = True
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for each in node:
+            _read_any_image(each, skip_unreadable)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .mal_masks import apply_mal_masks
+from .mal_masks import apply_mal_masks, read_images_as_labeling
 
 
 class MalMasksRunner(Runner):
@@ -19,4 +19,5 @@ class MalMasksRunner(Runner):
     def from_cfg(cls, cfg: Config) -> Runner:
         """Build the runner from `cfg`, which is changed in place."""
         apply_mal_masks(cfg)
+        read_images_as_labeling(cfg)
         return super().from_cfg(cfg)

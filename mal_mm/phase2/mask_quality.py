@@ -67,7 +67,7 @@ def use_mask_quality(cfg: Config, min_quality: float, weight: bool) -> None:
     for head in heads:
         _rename(head)
         head.update(min_quality=min_quality, weight_by_quality=weight)
-    _import_mal_mm(cfg)
+    import_mal_mm(cfg)
 
 
 def _mask_heads(model: dict) -> list[dict]:
@@ -151,7 +151,7 @@ def _rename(node: dict) -> None:
     node['type'] = f'mmdet.{_OURS[_type(node)]}'
 
 
-def _import_mal_mm(cfg: Config) -> None:
+def import_mal_mm(cfg: Config) -> None:
     """Make the config build under mmdet's own tools too."""
     imports = (cfg.get('custom_imports') or {}).get('imports') or []
     imports = [imports] if isinstance(imports, str) else list(imports)

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..compat.config_bases import config_path
+from ..compat.config_text import comment
 from ..formats import atomic_write
 from ..phase2.custom_data import point_at, point_labeler_at
 from .options import Options
@@ -84,10 +85,10 @@ def write_config(cfg: Config, path: Path, head: str) -> None:
     Args:
         cfg: the config.
         path: where to.
-        head: its first lines, for people.
+        head: its first line, for people.
     """
     with atomic_write(path) as file:
-        file.write(f'"""{head}"""\n{cfg.pretty_text}')
+        file.write(f'{comment(head)}\n{cfg.pretty_text}')
 
 
 def _pass_over_missing_images(node: Any) -> None:

@@ -9,8 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from ..formats import AnnotationError, read_coco
-from ..labeling.job import sha256
+from ..formats.plain_file import sha256
 from ..phase2.custom_data import class_names
+
+
+# What the steps leave in the work dir, the decisive one first; a restart removes it.
+OUTPUTS = {
+    'labeler': ('labeler', 'labeler.py'),
+    'labeling': ('pseudo_masks.json', 'pseudo_masks.json.parts', 'labeling.json'),
+    'masks': ('masks.json',),
+    'report': ('report',),
+    'segmenter': ('segmenter', 'segmenter.py'),
+    'evaluation': ('evaluation',),
+    'segmenter_gt': ('segmenter_gt', 'segmenter_gt.py'),
+    'evaluation_gt': ('evaluation_gt',),
+}
+# and the run itself
+OWN_FILES = frozenset(
+    [name for names in OUTPUTS.values() for name in names]
+    + ['state.json', 'summary.json', 'index.html', 'logs', '.lock']
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,7 @@ class Options:
                 f'--labeler-checkpoint {checkpoint} lies in --work-dir, which --restart empties; '
                 'choose another --work-dir'
             )
+        self._refuse_own_files()
         classes = class_names(self.ann)
         check_images(self.ann)
         for path in (self.val_ann, self.gt_ann):
@@ -74,6 +93,27 @@ class Options:
                 check_images(path, self.val_img_root if path == self.val_ann else None)
                 check_human_masks(path)
         return classes
+
+    def _refuse_own_files(self) -> None:
+        """What a run writes, and a restart removes, cannot be what it reads."""
+        own = self.work_dir.resolve()
+        read = {
+            '--ann': self.ann,
+            '--val-ann': self.val_ann,
+            '--gt-ann': self.gt_ann,
+            '--labeler': Path(self.labeler),
+            '--segmenter': Path(self.segmenter),
+        }
+        for name, path in read.items():
+            if path is None or own not in path.resolve().parents:
+                continue
+            first = path.resolve().relative_to(own).parts[0]
+            if first in OWN_FILES:
+                raise ValueError(
+                    f'{name} {path} is a file that the run in --work-dir {self.work_dir} writes '
+                    'itself, or lies in a folder of it; copy it elsewhere, or choose another '
+                    '--work-dir'
+                )
 
     def arguments(self, configs: Mapping[str, str]) -> dict[str, Any]:
         """What the results depend on, as JSON can hold it: all but the folder and the GPUs.

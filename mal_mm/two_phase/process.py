@@ -37,9 +37,10 @@ def run_logged(
     Returns:
         Exit status; 128 + n if signal n ended it, as shells have it.
     """
-    with log.open('ab') as file:
-        file.write(f'=== {time.strftime("%F %T")} {" ".join(command)}\n'.encode())
-        file.flush()
+    # unbuffered, so that what a full disk refuses is not tried again at the end
+    with log.open('ab', buffering=0) as file:
+        sinks = _Sinks(file)
+        sinks.write_log(f'=== {time.strftime("%F %T")} {" ".join(command)}\n'.encode())
         process = None
         try:
             with _signals_held_back():
@@ -54,7 +55,7 @@ def run_logged(
                     start_new_session=True,
                     preexec_fn=_die_with_parent if sys.platform == 'linux' else None,
                 )
-                copier = threading.Thread(target=_copy, args=(process.stdout, file), daemon=True)
+                copier = threading.Thread(target=_copy, args=(process.stdout, sinks), daemon=True)
                 copier.start()
             status = _wait(process)
         except BaseException:
@@ -107,17 +108,38 @@ def last_lines(log: Path, number: int = 20) -> list[str]:
     return [line for line in lines if line.strip()][-number:]
 
 
-def _copy(source: IO[bytes], log: IO[bytes]) -> None:
-    terminal = getattr(sys.stdout, 'buffer', None)
-    while chunk := os.read(source.fileno(), 65536):
-        log.write(chunk)
-        log.flush()
+class _Sinks:
+    """Log and terminal. One that fails is left alone: the step's pipe has to be read on."""
+
+    def __init__(self, log: IO[bytes]) -> None:
+        self.log: IO[bytes] | None = log
+        self.terminal = getattr(sys.stdout, 'buffer', None)
+
+    def write_log(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
-            if terminal is not None:
-                terminal.write(chunk)
-                terminal.flush()
+            while self.log is not None and rest:
+                rest = rest[self.log.write(rest) :]
+        except OSError as error:
+            name, self.log = self.log.name, None
+            self.show(
+                f'\nrun_two_phase: the log {name} cannot be written ({error.strerror}); the step '
+                'goes on without it\n'.encode()
+            )
+
+    def show(self, data: bytes) -> None:
+        try:
+            if self.terminal is not None:
+                self.terminal.write(data)
+                self.terminal.flush()
         except (OSError, ValueError):
-            terminal = None  # nobody reads it any more; the log goes on
+            self.terminal = None  # nobody reads it any more; the log goes on
+
+
+def _copy(source: IO[bytes], sinks: _Sinks) -> None:
+    while chunk := os.read(source.fileno(), 65536):
+        sinks.write_log(chunk)
+        sinks.show(chunk)
 
 
 def _die_with_parent() -> None:

@@ -18,7 +18,7 @@ from .page import page_template, write_page
 from .process import last_lines, run_logged
 from .results import collect, headlines
 from .state import DONE, FAILED, STOPPED, RefusedError, RunState, only_one
-from .steps import OUTPUTS, Planner, Step
+from .steps import OUTPUTS, Planner, ShellText, Step
 
 INTERRUPTED = 130
 _HEADS = {
@@ -60,7 +60,8 @@ class TwoPhaseRun:
         for number, step in enumerate(self.steps, 1):
             status = self.state.steps[step.name]['status']
             command = ' '.join(
-                word if word.startswith('$(') else shlex.quote(word) for word in step.command()
+                word if isinstance(word, ShellText) else shlex.quote(word)
+                for word in step.command()
             )
             lines.append(f'# {number}. {step.name}: {step.title} ({status})\n{command}')
         return '\n'.join(lines)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .options import OUTPUTS as OUTPUTS
 from .options import Options
 
-# What the steps leave in the work dir, the decisive one first; a restart removes it.
-OUTPUTS = {
-    'labeler': ('labeler', 'labeler.py'),
-    'labeling': ('pseudo_masks.json', 'pseudo_masks.json.parts', 'labeling.json'),
-    'masks': ('masks.json',),
-    'report': ('report',),
-    'segmenter': ('segmenter', 'segmenter.py'),
-    'evaluation': ('evaluation',),
-    'segmenter_gt': ('segmenter_gt', 'segmenter_gt.py'),
-    'evaluation_gt': ('evaluation_gt',),
-}
 SKIPPED_SOME = 3  # exit status of generate_pseudo_masks.py: some boxes could not be labelled
+
+
+class ShellText(str):
+    """A word of a command that a shell is to evaluate; all others are quoted where one is shown."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -169,10 +166,11 @@ class Planner:
         last = self.work_dir / name / 'last_checkpoint'
         if last.is_file():
             return str(last.with_name(Path(last.read_text().strip()).name))
-        return f'$(cat {last})'
+        return ShellText(f'$(cat {shlex.quote(str(last))})')
 
     def _tool(self, name: str, *arguments: object) -> list[str]:
-        return [sys.executable, str(self.tools / name), *map(str, arguments)]
+        words = [each if isinstance(each, str) else str(each) for each in arguments]
+        return [sys.executable, str(self.tools / name), *words]
 
     def _ranks(self, name: str, *arguments: object) -> list[str]:
         """A tool that can use several GPUs."""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
 
 from mal_mm.formats import annotation_to_rle
+from mal_mm.formats.image_file import decode_image
 from mal_mm.formats.paths import image_file_name, resolve_under
+from mal_mm.formats.plain_file import read_plain_file
 
 from .overlay import (
     decode_mask,
@@ -41,30 +42,19 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None) -> np.ndarray
     default, unless only the unturned one has the size the annotation file says.
 
     Raises:
-        ValueError: it is damaged or has another size.
-        OSError: it cannot be read, is cut short, or is no picture.
+        ValueError: it is damaged, cut short, no picture, or has another size.
+        OSError: it cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            for candidate in (ImageOps.exif_transpose(image), image):
-                if size_hw is None or candidate.size == (size_hw[1], size_hw[0]):
-                    return _to_rgb(candidate)
-            width, height = image.size
-    except (SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'the picture cannot be decoded: {error}') from error
+    content, _ = read_plain_file(path)
+    for turn in (True, False):
+        pixels = decode_image(content, turn)
+        height, width = pixels.shape[:2]
+        if size_hw is None or (height, width) == tuple(size_hw):
+            return pixels
     raise ValueError(
         f'the picture is {width} x {height} pixels, '
         f'the annotation file says {size_hw[1]} x {size_hw[0]}'
     )
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith('I'):
-        # 16 bits a pixel: Pillow's own conversion would clip instead of scaling.
-        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return np.array(image.convert('RGB'))
 
 
 def write_image(path: Path, image_rgb: np.ndarray) -> None:

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from mal_mm.checkpoints.loading import CheckpointError
-from mal_mm.checkpoints.pretrained import local_file
+from mal_mm.checkpoints.local_file import local_file
 
 RANK = """
 import sys
 import torch.distributed as dist
-from mal_mm.checkpoints.pretrained import local_file
+from mal_mm.checkpoints.local_file import local_file
 dist.init_process_group('gloo')
 print(local_file(sys.argv[1]).stat().st_size)
 """
@@ -99,3 +99,24 @@ def test_of_two_processes_on_a_machine_one_downloads(server, tmp_path):
         assert process.returncode == 0
         assert output.split()[-1] == str(size)
     assert len(server.requests) == 1
+
+
+def test_addresses_that_end_in_the_same_name_are_kept_apart(server, tmp_path):
+    weights = {}
+    for name in ('a', 'b', 'c'):
+        (tmp_path / 'web' / name).mkdir()
+        torch.save({'w': torch.tensor(ord(name))}, tmp_path / 'web' / name / 'm.pth')
+    for _ in range(2):
+        for name in ('a', 'b', 'c'):
+            path = local_file(f'{server.address}/{name}/m.pth')
+            weights[name] = torch.load(path, weights_only=True)['w'].item()
+        assert weights == {name: ord(name) for name in 'abc'}
+    assert len(server.requests) == 3
+
+
+def test_a_file_that_a_person_has_put_there_is_taken(server, tmp_path):
+    folder = tmp_path / 'torch' / 'hub' / 'checkpoints'
+    folder.mkdir(parents=True)
+    (folder / 'vit.pth').write_bytes(b'by hand')
+    assert local_file(f'{server.address}/vit.pth').read_bytes() == b'by hand'
+    assert not server.requests

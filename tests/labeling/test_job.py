@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import multiprocessing
+import os
 import resource
 import shutil
 import signal
 import socket
 import time
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +25,16 @@ from PIL import Image
 from sharp_labeler import blotches, sharp_model
 
 from mal_mm.formats import read_coco
-from mal_mm.labeling import JobError, LabelingEngine, LabelingJob, Selection, label_coco
+from mal_mm.labeling import (
+    JobError,
+    LabelingEngine,
+    LabelingJob,
+    Selection,
+    job_lock,
+    label_coco,
+)
+from mal_mm.labeling.image_io import ImageStamp
+from mal_mm.labeling.job_lock import InUseError, JobLock
 from mal_mm.labeling.part_files import PartIndex, PartWriter, read_portions
 from mal_mm.labeling.plan import make_plan
 
@@ -219,21 +233,204 @@ def test_a_part_file_torn_at_any_byte_is_mended(whole_part, unbroken, share, dam
 
 def test_a_writer_goes_on_behind_the_last_whole_portion(tmp_path):
     path = tmp_path / 'a.part'
+    images = {2: ImageStamp(5, 6, 7)}
     writer = PartWriter(path)
-    writer.write(0, [(3, {'area': 1}), (1, {'area': 2})])
+    writer.write(0, [(3, {'area': 1}), (1, {'area': 2})], images)
     writer.write(4, [])
     writer.close()
     whole = path.stat().st_size
     with path.open('ab') as file:
         file.write(b'00000000 [1,{"area":9}]\n12345')
-    assert [portion for portion, _, _ in read_portions(path)] == [0, 4]
+    assert [portion.number for portion in read_portions(path)] == [0, 4]
     writer = PartWriter(path)
     assert path.stat().st_size == whole
-    writer.write(5, [(0, {'area': 3})])
+    writer.write(1, [(0, {'area': 3})])
     writer.close()
-    index = PartIndex(tmp_path, count=4)
-    assert index.done == {0, 4, 5}
+    image = {'id': 1, 'file_name': 'x', 'width': 9, 'height': 9}
+    box = {'image_id': 1, 'bbox': [0, 0, 1, 1]}
+    plan = make_plan({'images': [image]}, [{**box, 'id': n} for n in range(4)])
+    plan = replace(plan, places=np.array([1, 3, 0]))  # the annotation at place 2 is not planned
+    index = PartIndex(tmp_path, plan, [(0, 2), (2, 3)])
+    assert index.done == {0, 1} and index.images == images and not index.missing()
     assert list(index.fields()) == [{'area': 3}, {'area': 2}, None, {'area': 1}]
+
+
+# -- what is not there, or twice ------------------------------------------------------------------
+
+
+def put_back(whole_part) -> tuple[LabelingJob, Path]:
+    """The job with everything labelled but not written; and its part file."""
+    job, backup = whole_part
+    shutil.rmtree(job.folder, ignore_errors=True)
+    shutil.copytree(backup, job.folder)
+    (part,) = job.folder.glob('*.part')
+    job.out.write_text('the old file')
+    return job, part
+
+
+def portions_of(part: Path) -> list[bytes]:
+    """The bytes of each portion in a part file."""
+    content, stops = part.read_bytes(), [portion.stop for portion in read_portions(part)]
+    return [content[a:b] for a, b in zip([0, *stops], stops, strict=False)]
+
+
+def line(value: object) -> bytes:
+    text = json.dumps(value).encode()
+    return b'%08x %s\n' % (zlib.crc32(text), text)
+
+
+@pytest.mark.parametrize('what', ['no file', 'empty file', 'a portion less', 'a folder less'])
+def test_nothing_is_written_unless_every_box_has_its_record(whole_part, what):
+    job, part = put_back(whole_part)
+    portions = portions_of(part)
+
+    def take_away() -> JobError:
+        # what somebody may do while the last batch is labelled
+        if what == 'no file':
+            part.unlink()
+        elif what == 'empty file':
+            part.write_bytes(b'')
+        elif what == 'a portion less':
+            part.write_bytes(b''.join(portions[:2] + portions[3:]))
+        else:
+            shutil.rmtree(job.folder)
+        with pytest.raises(JobError, match='are missing') as caught:
+            job._finish()
+        return caught.value
+
+    message = str(take_away())
+    assert job.out.read_text() == 'the old file'
+    assert 'call the same with --resume to label the rest' in message
+    if what == 'no file':
+        assert f'there is no {part}' in message
+
+
+@pytest.mark.parametrize(
+    'bad',
+    [
+        {'portion': 3, 'records': 0},
+        {'portion': -1, 'records': 0},
+        {'portion': 10**6, 'records': 0},
+        {'portion': 'x', 'records': 0},
+    ],
+)
+def test_a_portion_with_other_records_than_planned_is_labelled_anew(whole_part, unbroken, bad):
+    job, part = put_back(whole_part)
+    portions = portions_of(part)
+    part.write_bytes(b''.join([*portions[:3], line({**bad, 'images': []}), *portions[4:]]))
+    assert 3 not in job._index().done
+    job.run(resume=True)
+    assert job.out.read_bytes() == unbroken
+
+
+def test_a_portion_that_is_there_twice_counts_once_if_it_is_the_same(whole_part, unbroken):
+    job, part = put_back(whole_part)
+    portions = portions_of(part)
+    part.with_name('rank0007.part').write_bytes(b''.join(portions[4:6]))
+    job.run(resume=True)
+    assert job.out.read_bytes() == unbroken
+
+    job, part = put_back(whole_part)
+    first = next(read_portions(part))
+    others = [line([place, {'area': 1, 'segmentation': [[1]]}]) for place, _, _ in first.records]
+    closing = line({'portion': first.number, 'records': len(others), 'images': []})
+    part.with_name('rank0007.part').write_bytes(b''.join([*others, closing]))
+    with pytest.raises(JobError, match='hold different results of portion 0'):
+        job.run(resume=True)
+    assert job.out.read_text() == 'the old file'
+
+
+# -- two at once ----------------------------------------------------------------------------------
+
+
+def test_a_second_process_is_refused_and_told_who_works(make_job, unbroken):
+    job = make_job()
+    process = start(job)
+    while not (job.folder / 'job.json').is_file():
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGSTOP)
+    before = {path: path.stat().st_ino for path in job.folder.iterdir()}
+    with pytest.raises(
+        JobError, match=rf'is in use: process {process.pid} on \S+, since 20\d\d-.*; wait for it'
+    ):
+        make_job().run(resume=True)
+    assert all(path.stat().st_ino == inode for path, inode in before.items())
+    os.kill(process.pid, signal.SIGCONT)
+    process.join()
+    assert process.exitcode == 0 and job.out.read_bytes() == unbroken
+    assert not job.folder.exists()
+
+
+def race(job: LabelingJob, delay: float) -> None:
+    time.sleep(delay)
+    try:
+        job.run(resume=True)
+    except JobError as error:
+        assert 'is in use' in str(error)
+        os._exit(7)
+
+
+def test_of_twenty_races_none_loses_a_mask(make_job, unbroken, whole_part, monkeypatch):
+    """Two start at about the same moment, on nothing, on half, or on all the work done."""
+    random = np.random.default_rng(3)
+    part = next(whole_part[1].glob('*.part')).read_bytes()
+    outcomes = []
+    for number in range(20):
+        monkeypatch.setattr(job_lock, 'PATIENCE_SECONDS', 0 if number < 14 else 1)
+        job = make_job()
+        job.out.unlink(missing_ok=True)
+        if number % 2:
+            shutil.copytree(whole_part[1], job.folder)
+            share = random.choice([0.5, 0.9, 1])
+            (job.folder / 'rank0000.part').write_bytes(part[: int(share * len(part))])
+        delays = [0, random.uniform(0, 0.02) if number % 3 else 0]
+        racers = [FORK.Process(target=race, args=(make_job(), delay)) for delay in delays]
+        for process in racers:
+            process.start()
+        for process in racers:
+            process.join()
+        outcomes.append(sorted(process.exitcode for process in racers))
+        assert outcomes[-1] in ([0, 0], [0, 7])  # one after the other, or one alone
+        assert job.out.read_bytes() == unbroken
+        assert not job.folder.exists()
+    assert [0, 7] in outcomes
+
+
+def test_no_run_starts_while_a_rank_of_an_earlier_one_lives(make_job, unbroken):
+    job = make_job()
+    lock = JobLock(job.folder / 'lock')
+    lock.take()
+    rank = JobLock(job.folder / 'lock')
+    rank.join()
+    lock.release()  # the first rank is gone
+    with pytest.raises(JobError, match='is in use'):
+        job.run()
+    rank.release()
+    job.run()
+    assert job.out.read_bytes() == unbroken
+
+
+def test_without_locks_on_the_disk_a_file_names_the_owner(tmp_path, monkeypatch):
+    def none(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'flock', none)
+    first, second = JobLock(tmp_path / 'x' / 'lock'), JobLock(tmp_path / 'x' / 'lock')
+    first.take()
+    with pytest.raises(InUseError, match=f'process {os.getpid()} on'):
+        second.take(patience=0.1)
+    first.release()
+    second.take()
+    # a process of this machine that is gone holds nothing, one of another may
+    gone = FORK.Process(target=lambda: None)
+    gone.start()
+    gone.join()
+    owner = {'host': socket.gethostname(), 'pid': gone.pid, 'since': 'then'}
+    second.path.write_text(json.dumps(owner))
+    JobLock(second.path).take(patience=0)
+    second.path.write_text(json.dumps({**owner, 'host': 'elsewhere'}))
+    with pytest.raises(InUseError, match=r'on elsewhere.* if it is gone for certain, delete'):
+        JobLock(second.path).take(patience=0)
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -263,6 +460,112 @@ def test_another_job_is_not_resumed(whole_part, folder, engine, tmp_path, change
     other = LabelingJob(ann, job.out, folder, engine, identity)
     with pytest.raises(JobError, match=f'belongs to another run: {difference}'):
         other.run(resume=True)
+
+
+@pytest.mark.parametrize('text', ['', '[]', 'null', '{"boxes"'])
+def test_results_beside_a_damaged_identity_are_neither_used_nor_thrown_away(whole_part, text):
+    job, part = put_back(whole_part)
+    (job.folder / 'job.json').write_text(text)
+    content = part.read_bytes()
+    with pytest.raises(JobError, match=r'job\.json is damaged .*Move the folder away'):
+        job.run(resume=True)
+    (job.folder / 'job.json').unlink()
+    with pytest.raises(JobError, match=r'it has no job\.json, but holds rank0000\.part; nothing'):
+        job.run(resume=True)
+    assert part.read_bytes() == content
+
+
+def test_a_users_own_folder_of_that_name_stays(make_job, unbroken, tmp_path):
+    job = make_job()
+    job.folder.mkdir()
+    (job.folder / 'thesis.tex').write_text('years of work')
+    with pytest.raises(JobError, match=r'is no folder of a labeling run: .* thesis\.tex'):
+        job.run(resume=True)
+    assert [each.name for each in job.folder.iterdir()] == ['thesis.tex']
+    # also when it gets there in the middle
+    (job.folder / 'thesis.tex').unlink()
+    finish, job._finish = job._finish, lambda: None
+    job.run()
+    (job.folder / 'thesis.tex').write_text('years of work')
+    job._finish = finish
+    job.run(resume=True)
+    assert job.out.read_bytes() == unbroken
+    assert [each.name for each in job.folder.iterdir()] == ['thesis.tex']
+
+
+def test_a_start_that_was_killed_leaves_nothing_in_the_way(make_job, unbroken):
+    job = make_job()
+    job.folder.mkdir()
+    (job.folder / 'lock').write_text('')
+    (job.folder / '.job.json.0123456789ab.tmp').write_text('{"bo')
+    job.run()
+    assert job.out.read_bytes() == unbroken
+    assert not job.folder.exists()
+
+
+def test_an_annotation_file_that_changes_meanwhile_is_noticed(folder, engine, tmp_path):
+    ann = tmp_path / 'ann.json'
+    ann.write_text((folder / 'ann.json').read_text())
+    job = LabelingJob(ann, tmp_path / 'out.json', folder, engine, {})
+    ann.write_text(ann.read_text().replace('2026', '2027'))
+    with pytest.raises(JobError, match=r'ann\.json has changed during the run'):
+        job.run()
+    assert not job.out.exists()
+
+
+# -- other pixels ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_images(folder, engine, tmp_path):
+    """A half done job on images that may be changed; `job(root)` makes it."""
+    root = tmp_path / 'images'
+    shutil.copytree(folder, root)
+
+    def job(root: Path = root) -> LabelingJob:
+        return LabelingJob(folder / 'ann.json', tmp_path / 'out.json', root, engine, {})
+
+    first = job()
+    finish, first._finish = first._finish, lambda: None
+    first.run()
+    part = first.folder / 'rank0000.part'
+    part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+    return job, root, next(iter(read_portions(part))).images
+
+
+def test_images_of_another_root_are_not_mixed_in(own_images, tmp_path):
+    job, root, images = own_images
+    other = tmp_path / 'other'
+    other.mkdir()
+    for n in range(IMAGES):
+        Image.fromarray(blotches(45, 60, 100 + n)).save(other / f'{n}.png')
+    with pytest.raises(JobError, match=r'masks of other images: .*is not what it was, nor are'):
+        job(other).run(resume=True)
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(JobError, match='masks of other images'):
+        job(tmp_path / 'empty').run(resume=True)
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_an_image_that_was_changed_in_place_is_noticed(own_images):
+    job, root, images = own_images
+    number, stamp = next(iter(images.items()))
+    content = bytearray((root / f'{number}.png').read_bytes())
+    content[-20] ^= 1  # of the same size
+    (root / f'{number}.png').write_bytes(content)
+    with pytest.raises(JobError, match=rf'{number}\.png is not what it was\b'):
+        job().run(resume=True)
+
+
+def test_copies_of_the_same_images_go_on(own_images, unbroken, tmp_path):
+    job, root, _ = own_images
+    for path in root.glob('*.png'):
+        os.utime(path, (1e9, 1e9))
+    root.rename(tmp_path / 'moved')
+    job(tmp_path / 'moved').run(resume=True)
+    found = json.loads((tmp_path / 'out.json').read_bytes())
+    masks = [each.get('mal_quality') for each in json.loads(unbroken)['annotations']]
+    assert [each.get('mal_quality') for each in found['annotations']] == masks
 
 
 # -- disks ----------------------------------------------------------------------------------------

@@ -237,31 +237,40 @@ def test_the_report_is_written_though_annotations_are_bad(mixed, folder):
 
 
 def stop_in_the_middle(folder, tmp_path, number):
-    """Send a signal while the tool waits for the twelfth image; returns exit status and stderr."""
-    # that image is a pipe that never answers: the tool labels others and waits for it
-    images = [{'id': n, 'file_name': 'a.png'} for n in range(11)]
-    os.mkfifo(tmp_path / 'pipe.png')
+    """Send a signal while the tool is at work; returns exit status and stderr."""
+    images = [{'id': n, 'file_name': 'a.png'} for n in range(600)]
     (tmp_path / 'a.png').write_bytes((folder / 'images' / 'a.png').read_bytes())
-    images.append({'id': 11, 'file_name': 'pipe.png'})
-    write_dataset(tmp_path / 'ann.json', [annotation(n, n) for n in range(12)], images)
+    write_dataset(tmp_path / 'ann.json', [annotation(n, n) for n in range(600)], images)
     (tmp_path / 'out.json').write_text('the old file')
     process = start_tool(
         tmp_path,
         *(folder / 'labeler.py', folder / 'labeler.pth', '--batch-size', 1),
         *('--ann', 'ann.json', '--img-root', '.', '--out', 'out.json', '--threads', 1),
     )
-    pipe = None
+    part = tmp_path / 'out.json.parts' / 'rank0000.part'
     deadline = time.monotonic() + 120
-    while pipe is None and time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError):  # nobody reads yet
-            pipe = os.open(tmp_path / 'pipe.png', os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.05)
-    assert pipe is not None, process.communicate()
+    while not (part.is_file() and part.stat().st_size):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.005)
     process.send_signal(number)
-    time.sleep(0.2)
-    os.close(pipe)  # the reading thread ends
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
+
+
+def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(call, folder, tmp_path):
+    os.mkfifo(tmp_path / 'pipe.png')
+    (tmp_path / 'a.png').write_bytes((folder / 'images' / 'a.png').read_bytes())
+    images = [{'id': n, 'file_name': name} for n, name in enumerate(['a.png', 'pipe.png'])]
+    write_dataset(tmp_path / 'ann.json', [annotation(n, n) for n in range(2)], images)
+    arguments = (folder / 'labeler.py', folder / 'labeler.pth', '--img-root', tmp_path)
+    status, said = call(*arguments, '--ann', tmp_path / 'ann.json', '--out', tmp_path / 'out.json')
+    assert status == 3 and 'pipe.png: cannot be decoded (cannot be read: is a pipe' in said
+    for name in ('--ann', '--boxes'):
+        given = {'--ann': tmp_path / 'ann.json', name: tmp_path / 'pipe.png'}
+        words = [word for pair in given.items() for word in pair]
+        status, said = call(*arguments, *words, '--out', tmp_path / 'out2.json')
+        assert status == 1 and said.count('\n') == 1
+        assert f'{tmp_path / "pipe.png"}: cannot be read (is a pipe or a device' in said
 
 
 def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
@@ -278,10 +287,7 @@ def test_a_killed_run_keeps_the_old_file_and_goes_on_with_resume(call, folder, t
     assert status == -signal.SIGKILL
     assert (tmp_path / 'out.json').read_text() == 'the old file'
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ['a.png', 'ann.json', 'out.json', 'out.json.parts', 'pipe.png']
-
-    (tmp_path / 'pipe.png').unlink()
-    (tmp_path / 'pipe.png').write_bytes((folder / 'images' / 'a.png').read_bytes())
+    assert names == ['a.png', 'ann.json', 'out.json', 'out.json.parts']
     arguments = (
         *(folder / 'labeler.py', folder / 'labeler.pth', '--batch-size', '1'),
         *('--ann', tmp_path / 'ann.json', '--img-root', tmp_path),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -49,6 +51,34 @@ def test_output_is_shown_and_kept_over_attempts(tmp_path, capfd):
     assert kept[1:4] == kept[5:8] == ['out', 'err', '100 %']
     assert kept[0].startswith('=== ')
     assert last_lines(log, 2) == ['err', '100 %']
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')  # noqa: PTH110
+@pytest.mark.parametrize('room', [0, 3000])
+def test_a_full_disk_under_the_log_neither_stops_nor_hangs_the_step(tmp_path, room, capfd):
+    log = tmp_path / 'step.log'
+    # much more than a pipe holds
+    script = 'i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done; exit 3'
+
+    def run() -> None:
+        if room:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        else:
+            log.symlink_to('/dev/full')
+        os._exit(run_logged(['sh', '-c', script], log, dict(os.environ)))
+
+    process = multiprocessing.get_context('fork').Process(target=run)
+    process.start()
+    process.join(60)
+    hung = process.is_alive()
+    process.kill()
+    assert not hung and process.exitcode == 3
+    said = capfd.readouterr().out
+    if not room:  # the limit also holds for the file that the test reads
+        assert said.count('0123456789') == 20000
+    assert said.count(f'the log {log} cannot be written') == 1
+    if room:
+        assert 0 < log.stat().st_size <= room
 
 
 def test_signal_is_told_as_shells_do(tmp_path):

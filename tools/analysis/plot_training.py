@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Plot; see the exit status in the help."""
     args = parse_args(argv)
     # imported late: --help and wrong arguments answer at once
+    from mal_mm.tool_errors import report
     from mal_mm.visualization.figures import save_figure
     from mal_mm.visualization.training_curves import plot_runs, read_curves
 
@@ -48,9 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         runs = {work_dir: read_curves(work_dir) for work_dir in args.work_dirs}
         save_figure(plot_runs(runs, args.keys), out)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return report('error', error)
     print(out)
     return 0
 

@@ -1,5 +1,6 @@
 """Transforms of one sample, that is one box (phase 1) or one image (phase 2)."""
 
+from .load_any_image import LoadAnyImage
 from .load_mask_quality_annotations import LoadMaskQualityAnnotations
 from .load_start_mask import LoadStartMask
 from .pack_mask_quality_inputs import PackMaskQualityInputs
@@ -7,8 +8,13 @@ from .pack_roi_inputs import PackRoIInputs
 from .roi_crop import RoICrop
 
 __all__ = [
+<<<<<<< HEAD
     'LoadMaskQualityAnnotations',
     'LoadStartMask',
+=======
+    'LoadAnyImage',
+    'LoadMaskQualityAnnotations',
+>>>>>>> issue12
     'PackMaskQualityInputs',
     'PackRoIInputs',
     'RoICrop',
