@@ -61,8 +61,10 @@ def sentence(error: BaseException) -> str:
         text = f'{text[:1000]} ... {text[-300:]}'
     if expected or worker:
         return text or kind
-    return f'{kind}: {text} ({DEBUG_VARIABLE}=1 shows where)' if text else (
-        f'{kind} ({DEBUG_VARIABLE}=1 shows where)'
+    return (
+        f'{kind}: {text} ({DEBUG_VARIABLE}=1 shows where)'
+        if text
+        else (f'{kind} ({DEBUG_VARIABLE}=1 shows where)')
     )
 
 
@@ -72,5 +74,3 @@ def _is_ours(error: BaseException) -> bool:
 
 def _first_line(text: str) -> str:
     return (text.splitlines() or [''])[0]
-
-

@@ -208,9 +208,9 @@ def run(args: argparse.Namespace) -> int:
 def make_job(args: argparse.Namespace):
     """Load the labeler, read the annotation file."""
     from mal_mm.apis import MaskLabeler
+    from mal_mm.formats.plain_file import sha256
     from mal_mm.labeling import LabelingJob, Output, Selection
     from mal_mm.labeling.batch_size import find_batch_size
-    from mal_mm.formats.plain_file import sha256
     from mal_mm.version import __version__
 
     labeler = MaskLabeler(

@@ -123,9 +123,7 @@ def vote_and_walk(
     return probs.unflatten(1, (h, h))
 
 
-def walk_logits(
-    logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: int
-) -> Tensor:
+def walk_logits(logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: int) -> Tensor:
     """Let a trained network's mask flow between like tokens, and keep its finer detail.
 
     The probabilities are averaged over each token and walked; the logits then move by what that

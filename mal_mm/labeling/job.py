@@ -14,11 +14,8 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from ..compat.cpu_ranks import patient_group
 from ..formats.coco import CocoStream, index_images, write_coco
 from ..formats.detections import DetectionStream
-<<<<<<< HEAD
-from ..models.encoders import log_cache_counts
-=======
 from ..formats.plain_file import sha256
->>>>>>> issue12
+from ..models.encoders import log_cache_counts
 from .coco_labeling import portion_boxes
 from .engine import LabelingEngine
 from .image_io import find_changed
@@ -27,7 +24,6 @@ from .part_files import PartIndex, PartWriter
 from .plan import Plan, Selection, make_plan
 from .portion_labeler import Output, PortionLabeler, apply_fields
 from .summary import Summary
-
 
 # network disks show what another machine has written after some seconds
 _PATIENCE_SECONDS = 30
@@ -160,12 +156,7 @@ class LabelingJob:
                     on_progress(finished, total)
         finally:
             writer.close()
-<<<<<<< HEAD
         log_cache_counts(self.engine.labeler)
-        barrier()
-        return self._finish() if get_rank() == 0 else None
-=======
->>>>>>> issue12
 
     def _open(self) -> CocoStream | DetectionStream:
         if self.detections is None:

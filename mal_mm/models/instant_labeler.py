@@ -135,5 +135,7 @@ def gains_by_bf16(device: torch.device) -> bool:
     if device.type != 'cpu':
         return False
     # without these instructions bfloat16 is emulated, and slower
-    asked = (getattr(torch.cpu, f'_is_{name}_supported', None) for name in ('avx512_bf16', 'amx_tile'))
+    asked = (
+        getattr(torch.cpu, f'_is_{name}_supported', None) for name in ('avx512_bf16', 'amx_tile')
+    )
     return any(ask is not None and ask() for ask in asked)

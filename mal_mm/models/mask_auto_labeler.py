@@ -241,7 +241,10 @@ class MaskAutoLabeler(BaseModel):
         Raises:
             ValueError: unknown `network` or `refine`.
         """
-        for name, value, known in (('network', network, NETWORKS), ('refine', refine, REFINEMENTS)):
+        for name, value, known in (
+            ('network', network, NETWORKS),
+            ('refine', refine, REFINEMENTS),
+        ):
             if value not in known:
                 raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
         networks = dict(

@@ -12,7 +12,6 @@ from ..formats import AnnotationError, read_coco
 from ..formats.plain_file import sha256
 from ..phase2.custom_data import class_names
 
-
 # What the steps leave in the work dir, the decisive one first; a restart removes it.
 OUTPUTS = {
     'labeler': ('labeler', 'labeler.py'),

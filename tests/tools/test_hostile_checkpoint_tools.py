@@ -59,9 +59,7 @@ def check(hostile, tool, repo_root, *words) -> None:
     assert f'MAL_TRUST_CHECKPOINT={hostile}' in last
 
 
-def test_train_resume_and_test_refuse_it_in_a_sentence(
-    hostile, repo_root, tiny_config, segmenter
-):
+def test_train_resume_and_test_refuse_it_in_a_sentence(hostile, repo_root, tiny_config, segmenter):
     check(hostile, 'train.py', repo_root, tiny_config, '--resume', hostile)
     check(hostile, 'test.py', repo_root, segmenter, hostile)
 

@@ -8,13 +8,9 @@ from .pack_roi_inputs import PackRoIInputs
 from .roi_crop import RoICrop
 
 __all__ = [
-<<<<<<< HEAD
-    'LoadMaskQualityAnnotations',
-    'LoadStartMask',
-=======
     'LoadAnyImage',
     'LoadMaskQualityAnnotations',
->>>>>>> issue12
+    'LoadStartMask',
     'PackMaskQualityInputs',
     'PackRoIInputs',
     'RoICrop',
