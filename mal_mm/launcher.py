@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .compat.config_bases import config_path
+from .compat.config_bases import find_config
 from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
@@ -51,13 +51,7 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: there is no such config.
         ValueError: a variable of the config has no place to act, such as `mal_ann_file`.
     """
-    package, separator, name = args.config.partition('mal_mm::')
-    path = config_path(name) if separator and not package else args.config
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'config {path!r} does not exist (from {Path.cwd()}); '
-            "mal_mm's own are named as in mal_mm::mal/vit_mae_base.py"
-        )
+    path = find_config(args.config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher

@@ -60,7 +60,7 @@ def centre_seeds(crop_boxes: Tensor, crop_size: int, h: int) -> Tensor:
 
 
 def background_seeds(crop_boxes: Tensor, crop_size: int, h: int) -> Tensor:
-    """(N, h, h) 1 where most of a token lies outside its box, which makes it background, else 0."""
+    """(N, h, h) 1 where most of a token lies outside its box, so that it is background; else 0."""
     return (draw_box_masks(crop_boxes, crop_size, h) <= 0.5).float()
 
 

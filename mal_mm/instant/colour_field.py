@@ -8,6 +8,7 @@ started from; here they stay a part of u.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,10 +94,10 @@ def _colour_model(cells: Tensor, weights: Tensor) -> Tensor:
     return counts.reshape(N, -1) / weights.sum(1, keepdim=True).clamp(min=1)
 
 
-_Slices = tuple[slice, slice, slice]
+_Place = tuple[Any, slice, slice]
 
 
-def _links(lab: Tensor) -> Iterator[tuple[_Slices, _Slices, Tensor]]:
+def _links(lab: Tensor) -> Iterator[tuple[_Place, _Place, Tensor]]:
     """Pairs of neighbours: where the one and the other are, and how much alike."""
     H, W = lab.shape[2:]
     differences = []
@@ -108,8 +109,8 @@ def _links(lab: Tensor) -> Iterator[tuple[_Slices, _Slices, Tensor]]:
                 slice(max(-right, 0), W - max(right, 0)),
                 slice(max(right, 0), W + min(right, 0)),
             )
-            one, other = ((slice(None), y, x) for y, x in zip(rows, columns, strict=True))
-            squared = (lab[:, :, *one[1:]] - lab[:, :, *other[1:]]).square_().sum(1)
+            one, other = ((..., y, x) for y, x in zip(rows, columns, strict=True))
+            squared = (lab[one] - lab[other]).square_().sum(1)
             length = (down**2 + right**2) ** 0.5 / max(down, abs(right))
             differences.append((one, other, squared, length))
     nearest = torch.cat([squared.flatten(1) for _, _, squared, _ in differences[:4]], 1)
@@ -118,7 +119,7 @@ def _links(lab: Tensor) -> Iterator[tuple[_Slices, _Slices, Tensor]]:
         yield one, other, torch.exp(-squared / scale) / length
 
 
-def _message(z: Tensor, links: list[tuple[_Slices, _Slices, Tensor]]) -> Tensor:
+def _message(z: Tensor, links: list[tuple[_Place, _Place, Tensor]]) -> Tensor:
     """(N, s, s) what the neighbours of each pixel say to it."""
     opinion = (z / 2).tanh()
     total = torch.zeros_like(z)

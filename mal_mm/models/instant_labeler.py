@@ -34,9 +34,6 @@ class InstantLabeler(BaseModel):
         data_preprocessor: config of the MALDataPreprocessor.
     """
 
-    # its weights are those of the encoder alone
-    needs_checkpoint = False
-
     def __init__(
         self,
         encoder: dict,

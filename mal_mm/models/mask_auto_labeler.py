@@ -18,8 +18,8 @@ from ..geometry import draw_box_masks
 from ..instant import walk_logits
 
 NETWORKS = ('teacher', 'student', 'both')
-# none: as the networks say; mean-field: averaged with the CRF loss's labels; instant: the stages of
-# mal_mm/instant, of which the walk between tokens is done here and the others by the engine
+# none: as the networks say; mean-field: averaged with the CRF loss's labels; instant: the stages
+# of mal_mm/instant, of which the walk between tokens is done here and the others by the engine
 REFINEMENTS = ('none', 'mean-field', 'instant')
 
 
