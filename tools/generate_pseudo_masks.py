@@ -54,6 +54,9 @@ def parse_args() -> argparse.Namespace:
         'checkpoint', nargs='?', help='its weights; an instant labeler (mal/instant_*) needs none'
     )
     files = add_file_options(parser)
+    files.add_argument(
+        '--overwrite-ann', action='store_true', help='let --out be --ann: its masks are replaced'
+    )
     files.add_argument('--resume', action='store_true', help='go on with an interrupted run')
     files.add_argument(
         '--dry-run', action='store_true', help='check everything, print the plan and end'

@@ -18,9 +18,6 @@ def add_file_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     files.add_argument('--img-root', required=True, type=Path, help='folder of the images')
     files.add_argument('--out', required=True, type=Path, help='the file to write')
     files.add_argument(
-        '--overwrite-ann', action='store_true', help='allow --out to be the file of --ann'
-    )
-    files.add_argument(
         '--report', type=Path, help='also write an HTML page with pictures into this folder'
     )
     files.add_argument('--summary', type=Path, help='also write counts and skips to this JSON')

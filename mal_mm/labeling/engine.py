@@ -210,7 +210,10 @@ class LabelingEngine:
         return [replace(crop, views=tuple(others)) for crop, *others in zip(*views, strict=True)]
 
     def label(
-        self, crops: list[Crop], image_keys: Sequence[Hashable] | None = None
+        self,
+        crops: list[Crop],
+        image_keys: Sequence[Hashable] | None = None,
+        on_drawn: Callable[[int], None] | None = None,
     ) -> list[PseudoMask]:
         """Masks of any number of crops, in their order.
 
@@ -219,21 +222,26 @@ class LabelingEngine:
         Args:
             crops: what `make_crops` gives, of one image or of several.
             image_keys: which image each crop is of, for `overlaps`; None: all of one.
+            on_drawn: called after each batch with the number of its crops.
         """
         if self.overlaps != 'keep':
-            return self._label_without_overlaps(crops, image_keys or [None] * len(crops))
+            keys = image_keys or [None] * len(crops)
+            return self._label_without_overlaps(crops, keys, on_drawn)
         # masks are encoded while the network looks at the next batch
         with ThreadPoolExecutor(1) as pool:
             masks = {
                 n: pool.submit(self._finish, drawing, crops[n])
-                for n, drawing in self._draw_all(crops)
+                for n, drawing in self._draw_all(crops, on_drawn)
             }
             return [masks[n].result() for n in range(len(crops))]
 
     def _label_without_overlaps(
-        self, crops: list[Crop], image_keys: Sequence[Hashable]
+        self,
+        crops: list[Crop],
+        image_keys: Sequence[Hashable],
+        on_drawn: Callable[[int], None] | None,
     ) -> list[PseudoMask]:
-        drawings = dict(self._draw_all(crops))
+        drawings = dict(self._draw_all(crops, on_drawn))
         of_image: dict[Hashable, list[int]] = {}
         for n, key in enumerate(image_keys):
             of_image.setdefault(key, []).append(n)
@@ -248,7 +256,9 @@ class LabelingEngine:
                 masks[n] = self._encode(region, drawings[n], crops[n])
         return [masks[n] for n in range(len(crops))]
 
-    def _draw_all(self, crops: list[Crop]) -> Iterator[tuple[int, Drawing]]:
+    def _draw_all(
+        self, crops: list[Crop], on_drawn: Callable[[int], None] | None
+    ) -> Iterator[tuple[int, Drawing]]:
         """(number of the crop, what is said about it), as they get ready; views averaged."""
         views = [(n, view) for n, crop in enumerate(crops) for view in (crop, *crop.views)]
         views.sort(key=lambda item: (item[1].box[2:] - item[1].box[:2]).prod())
@@ -260,6 +270,8 @@ class LabelingEngine:
                 waiting[n].append(drawing)
                 if len(waiting[n]) > len(crops[n].views):
                     yield n, average_drawings(waiting.pop(n))
+            if on_drawn:
+                on_drawn(sum(view is crops[n] for n, view in batch))
 
     def _batch_size(self) -> int:
         if self.labeler.data_preprocessor.device.type == 'cpu':

@@ -16,7 +16,7 @@ from ..formats.coco import CocoStream, index_images, write_coco
 from ..formats.detections import DetectionStream
 from ..formats.plain_file import sha256
 from ..models.encoders import log_cache_counts
-from .coco_labeling import portion_boxes
+from .coco_labeling import cut_plan
 from .engine import LabelingEngine
 from .image_io import find_changed
 from .job_folder import JobError, JobFolder
@@ -77,7 +77,7 @@ class LabelingJob:
         stream = self._open()
         self._files = self._digests()
         self.plan: Plan = make_plan(stream.value, stream, self.ann, selection)
-        self.portions = self.plan.portions(portion_boxes(engine))
+        self.portions = cut_plan(self.plan, engine)
 
     def run(
         self, resume: bool = False, on_progress: Callable[[int, int], None] | None = None
@@ -143,8 +143,16 @@ class LabelingJob:
         finished = 0
         if on_progress:
             on_progress(0, total)
+        drawn = 0
+
+        def on_drawn(count: int) -> None:  # inside a portion, which may take minutes on a CPU
+            nonlocal drawn
+            drawn += count
+            if on_progress:
+                on_progress(min(finished + drawn, total), total)
+
         labeler = PortionLabeler(
-            self.engine, self.plan, self.img_root, self.num_threads, self.output
+            self.engine, self.plan, self.img_root, self.num_threads, self.output, on_drawn
         )
         writer = PartWriter(self.folder / _part_name(get_rank()))
         try:
@@ -152,6 +160,7 @@ class LabelingJob:
             for number, (changes, images) in zip(mine, labelled, strict=True):
                 writer.write(number, changes, images)
                 finished += len(changes)
+                drawn = 0
                 if on_progress:
                     on_progress(finished, total)
         finally:
