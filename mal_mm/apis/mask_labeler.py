@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ class MaskLabeler:
         amp: half precision on a GPU.
         weights: folder of an instant labeler's weights; None: see
             `checkpoints.public_weights.weight_folders`.
-        download: fetch them if they are missing.
+        download: fetch them if they are missing; a function is asked first, with a question.
         **options: further ones of LabelingEngine (refine, margin, exact_crops,
             largest_component, ...), None likewise.
 
@@ -69,7 +69,7 @@ class MaskLabeler:
         batch_size: int = 32,
         amp: bool = True,
         weights: str | Path | None = None,
-        download: bool = False,
+        download: bool | Callable[[str], bool] = False,
         **options: object,
     ) -> None:
         register_all_modules(init_default_scope=False)

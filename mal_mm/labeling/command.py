@@ -78,7 +78,9 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
-    instant = dict(weights=args.weights, download=args.download) if checkpoint is None else {}
+    instant = {}
+    if checkpoint is None:
+        instant = dict(weights=args.weights, download=args.download or _ask)
     labeler = MaskLabeler(
         config,
         checkpoint,
@@ -189,6 +191,14 @@ def finish(args: argparse.Namespace, summary: Summary, seconds: float) -> int:
             print(f'  {count} x {reason}', file=sys.stderr)
         return 3
     return 0
+
+
+def _ask(question: str) -> bool:
+    """Ask a person, if there is one."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f'{question} [y/N] ', end='', file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ('y', 'yes')
 
 
 def _single(values: list[float] | None) -> float | list[float] | None:
