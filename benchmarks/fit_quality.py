@@ -5,8 +5,8 @@ IoU, ranks exponents of the product by the --fit sets and judges the formula in 
 docs/quality.md holds the numbers.
 
     python tools/make_sample_dataset.py shapes data/shapes
-    python benchmarks/fit_quality.py work_dirs/sample_shapes/sample_shapes.py \
-        work_dirs/sample_shapes/epoch_20.pth --fit data/shapes/train_gt.json \
+    python benchmarks/fit_quality.py configs/mal/small_set.py \
+        $(cat work_dirs/small_set/last_checkpoint) --fit data/shapes/train_gt.json \
         --check data/shapes/unseen_gt.json --limit 500 --cache quality.npz
 """
 
@@ -32,7 +32,6 @@ from mal_mm.labeling import engine as engine_module
 from mal_mm.labeling import quality as Q
 from mal_mm.labeling.image_io import read_image
 from mal_mm.models import MaskAutoLabeler
-from mal_mm.models.encoders import MemoisedEncoder
 
 OPTIONS = {
     'plain': dict(network='teacher', flip=False, refine=False, mask_threshold=0.5),
@@ -263,9 +262,6 @@ def collect(args: argparse.Namespace) -> dict[tuple[str, str], Signals]:
     labeler = MaskLabeler(
         args.config, args.checkpoint, device='cpu', crop_size=args.crop_size, batch_size=16
     )
-    for network in (labeler.model.student, labeler.model.teacher):
-        if isinstance(network.encoder, MemoisedEncoder):
-            network.encoder.train()  # the crops are the same with all options
     results = {
         (f'{path.parent.name}/{path.stem}', option): label_set(
             labeler, path, OPTIONS[option], args.limit

@@ -20,9 +20,10 @@ from mal_mm.formats.rle import decode_tight
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = """examples:
   python tools/make_sample_dataset.py shapes data/shapes --num-images 500 --num-unseen 100
-  python tools/train.py configs/mal/sample_shapes.py
-  python tools/generate_pseudo_masks.py configs/mal/sample_shapes.py \\
-      work_dirs/sample_shapes/epoch_20.pth \\
+  python tools/train.py configs/mal/small_set.py --cfg-options ann_file=data/shapes/train.json \\
+      img_root=data/shapes encoder_checkpoint=dinov2_small.pth
+  python tools/generate_pseudo_masks.py configs/mal/small_set.py \\
+      $(cat work_dirs/small_set/last_checkpoint) \\
       --ann data/shapes/train.json --img-root data/shapes --out data/shapes/pseudo_masks.json
   python benchmarks/retention_shapes.py data/shapes --plot retention.png
 """

@@ -13,12 +13,13 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .compat.config_bases import config_path
+from .compat.config_bases import find_config
+from .compat.config_options import check_option_keys
 from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
+from .labeler_data import apply_labeler_data
 from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
-from .phase2.option_check import check_option_keys
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,15 +51,9 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: there is no such config.
-        ValueError: `mal_ann_file` cannot take the place of the training file.
+        ValueError: a variable of the config has no place to act, such as `mal_ann_file`.
     """
-    package, separator, name = args.config.partition('mal_mm::')
-    path = config_path(name) if separator and not package else args.config
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'config {path!r} does not exist (from {Path.cwd()}); '
-            "mal_mm's own are named as in mal_mm::mal/vit_mae_base.py"
-        )
+    path = find_config(args.config)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
@@ -67,6 +62,7 @@ def load_config(args: argparse.Namespace) -> Config:
             print(f'warning: {warning}', file=sys.stderr)
         cfg.merge_from_dict(args.cfg_options)
     apply_mal_masks(cfg, args.cfg_options)
+    apply_labeler_data(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

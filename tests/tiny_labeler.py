@@ -55,9 +55,12 @@ def shrink(
 ) -> Config:
     """Make a config of configs/mal small, on `data_root`/train.json; changes it in place."""
     encoder = cfg.model.network.encoder
-    while 'encoder' in encoder:
+    if encoder.type == 'CachedEncoder':
+        encoder.folder = str(Path(work_dir, 'features'))
         encoder = encoder.encoder
     encoder.update(arch=dict(TINY_ARCHS[encoder.type]), init_cfg=None)
+    if 'out_indices' in encoder:
+        encoder.out_indices = (0,)
     cfg.model.network.decoder.update(TINY_DECODERS[cfg.model.network.decoder.type])
     # a multiple of the stride (32 without patches), at least 2 x 2 cells of 16 px
     crop_size = {14: 56, 16: 32, 32: 64}[encoder.get('patch_size', 32)]

@@ -19,8 +19,8 @@ from mmengine.config import DictAction
 
 EXAMPLES = """examples:
   python tools/make_sample_dataset.py shapes data/shapes
-  mkdir -p quickstart && python tools/convert_dinov2.py --download quickstart/dinov2_small.pth
-  python tools/ablate.py configs/mal/sample_shapes.py --data data/shapes \\
+  python tools/convert_dinov2.py --download dinov2_small.pth
+  python tools/ablate.py configs/mal/small_set.py --data data/shapes \\
       --rows decoder theta-0.6 theta-1.2 theta-1.6 --work-dir work_dirs/ablation_shapes
   python tools/ablate.py --list
 

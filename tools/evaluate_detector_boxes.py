@@ -13,6 +13,8 @@ import json
 import sys
 from pathlib import Path
 
+from labeling_options import add_drawing_options, add_machine_options, add_weight_options
+
 EXAMPLES = """examples:
   # the boxes of any detector of MMDetection: COCO results, here work_dirs/dino.bbox.json
   python tools/test.py DETECTOR.py DETECTOR.pth \\
@@ -31,8 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config of the labeler')
-    parser.add_argument('checkpoint', help='its weights')
+    parser.add_argument('config', help='config of the labeler, or mal_mm::NAME for one of ours')
+    parser.add_argument('checkpoint', nargs='?', help='its weights; an instant labeler needs none')
     parser.add_argument(
         '--detections',
         required=True,
@@ -52,28 +54,9 @@ def parse_args() -> argparse.Namespace:
         help='write the masks with their scores to this file, as results.segm.json',
     )
     parser.add_argument('--per-class', action='store_true', help='print a line for each class')
-    parser.add_argument(
-        '--network', choices=['teacher', 'student', 'both'], help='default: as the config says'
-    )
-    parser.add_argument(
-        '--flip', action='store_true', default=None, help='average with the mirrored crop'
-    )
-    parser.add_argument(
-        '--refine', action='store_true', default=None, help='refine the masks by mean field'
-    )
-    parser.add_argument(
-        '--mask-threshold', type=float, help='probability above which a pixel belongs to the mask'
-    )
-    parser.add_argument(
-        '--batch-size', type=int, default=32, help='crops in one pass (default: 32)'
-    )
-    parser.add_argument(
-        '--threads', type=int, default=2, help='threads that read images (default: 2)'
-    )
-    parser.add_argument(
-        '--device', help='cuda, cpu, cuda:1 ... (default: the GPU if there is one)'
-    )
-    parser.add_argument('--no-amp', action='store_true', help='single precision on a GPU')
+    add_drawing_options(parser)
+    add_machine_options(parser)
+    add_weight_options(parser)
     return parser.parse_args()
 
 
@@ -110,24 +93,14 @@ def main() -> int:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mal_mm.apis import MaskLabeler
     from mal_mm.evaluation import coco_ap, format_ap_table, label_detections
     from mal_mm.formats import read_coco
     from mal_mm.formats.detections import read_detections
+    from mal_mm.labeling.command import make_labeler, read_config
 
     detections, gt = read_detections(args.detections), read_coco(args.gt)
     coco_ap(gt, [], str(args.gt))  # human masks that cannot be used are found before the work
-    labeler = MaskLabeler(
-        args.config,
-        args.checkpoint,
-        device=args.device,
-        network=args.network,
-        flip=args.flip,
-        refine=args.refine,
-        mask_threshold=args.mask_threshold,
-        batch_size=args.batch_size,
-        amp=not args.no_amp,
-    )
+    labeler = make_labeler(args, read_config(args.config, None), args.checkpoint)
     with tqdm(total=len(detections), unit='box', desc='labeling', smoothing=0.05) as progress:
         labelled, summary = label_detections(
             detections, gt, args.img_root, labeler.engine, args.gt, progress.update, args.threads

@@ -18,8 +18,8 @@ from mal_mm.checkpoints.maskdino import export_state_dict, import_state_dict
 from mal_mm.checkpoints.maskdino_config import deduce_model
 from mal_mm.formats.atomic import atomic_write
 from mal_mm.formats.distinct_files import check_distinct
-from mal_mm.tool_errors import report
 from mal_mm.models.maskdino.query_selection import BOX_INITS
+from mal_mm.tool_errors import report
 
 
 def parse_args() -> argparse.Namespace:

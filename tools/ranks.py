@@ -10,8 +10,8 @@ import logging
 import sys
 
 from torch.distributed import run
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 
 def main() -> int:

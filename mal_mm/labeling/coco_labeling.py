@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..formats.coco import index_images
 from .engine import LabelingEngine
-from .plan import Selection, make_plan
+from .plan import Plan, Selection, make_plan
 from .portion_labeler import PortionLabeler, apply_fields
 from .summary import Summary
 
@@ -15,9 +15,9 @@ from .summary import Summary
 _BATCHES = 4
 
 
-def portion_boxes(engine: LabelingEngine) -> int:
-    """Boxes in a portion."""
-    return _BATCHES * engine.batch_size
+def cut_plan(plan: Plan, engine: LabelingEngine) -> list[tuple[int, int]]:
+    """The portions of a plan for an engine, see `Plan.portions`."""
+    return plan.portions(_BATCHES * engine.batch_size, engine.overlaps != 'keep')
 
 
 def label_coco(
@@ -69,7 +69,7 @@ def label_coco(
     if on_image:
         on_image(plan.passed + len(plan.skips))
     for changes, _ in PortionLabeler(engine, plan, img_root, num_threads).run(
-        plan.portions(portion_boxes(engine))
+        cut_plan(plan, engine)
     ):
         for place, fields in changes:
             change(place, fields)

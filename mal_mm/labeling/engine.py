@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -17,12 +17,16 @@ from ..geometry import (
     draw_box_masks,
     expand_fixed,
 )
-from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler
+from ..instant import colour_stages
+from ..models.instant_labeler import InstantLabeler
+from ..models.mask_auto_labeler import NETWORKS, REFINEMENTS, MaskAutoLabeler
+from .box_clip import RELEASED, clip_to_box
 from .drawing import Drawing, average_drawings
 from .hole_carving import carve_holes_on_crop
-from .mask_cleaning import Claim, fill_holes, keep_largest_component, resolve_overlaps
+from .mask_cleaning import fill_holes, keep_largest_component
+from .overlaps import OVERLAPS, Claim, resolve_overlaps
 from .pseudo_mask import PseudoMask
-from .quality import boxes_on_maps, mask_quality
+from .quality import boxes_on_maps, instant_quality, mask_quality
 from .region_rle import encode_region
 from .window_sampling import sample_windows
 
@@ -54,7 +58,7 @@ class Crop:
 
 
 class LabelingEngine:
-    """Draw masks with a trained labeler.
+    """Draw masks with a labeler, trained or instant.
 
     Source: released behaviour: every side expanded by 0.3 of its half, wrap-round, logits of the
     chosen networks and flips averaged, probabilities resized to the window's pixels, then the
@@ -64,7 +68,9 @@ class LabelingEngine:
         labeler: the model, on its device, in evaluation mode.
         network: 'teacher', 'student' or 'both'.
         flip: also look at the mirrored crop.
-        refine: average the probabilities with their mean-field labels.
+        refine: 'none' (released), 'mean-field' (average the probabilities with the labels of the
+            CRF loss) or 'instant' (the stages of `mal_mm.instant`: walk between tokens,
+            box-consistent threshold, GrabCut, colour field).
         crop_size: side of the crops in pixels.
         mask_threshold: a pixel belongs to the mask above this probability (released 0.1); or one
             each for small, medium and large boxes (area below 32^2, 96^2 image px^2).
@@ -78,8 +84,11 @@ class LabelingEngine:
         largest_component: keep the largest piece of each mask only.
         fill_holes: fill the holes of each mask.
         carve_holes: cut out what looks like the surroundings, see `labeling.hole_carving`.
-        resolve_overlaps: give pixels that several instances of an image claim to the one with the
-            highest probability.
+        overlaps: 'keep', or 'centre': pixels that several instances of an image claim go to one
+            of them, see `overlaps.resolve_overlaps`.
+        box_tolerance: masks are cut off so many image pixels beyond their box; 'released' reaches
+            up to one pixel beyond it on the right and below, as the authors' do. None: 'released'
+            with `exact_crops`, else 0.
 
     Raises:
         ValueError: an argument outside its range.
@@ -99,15 +108,16 @@ class LabelingEngine:
         'largest_component',
         'fill_holes',
         'carve_holes',
-        'resolve_overlaps',
+        'overlaps',
+        'box_tolerance',
     )
 
     def __init__(
         self,
-        labeler: MaskAutoLabeler,
+        labeler: MaskAutoLabeler | InstantLabeler,
         network: str = 'teacher',
         flip: bool = False,
-        refine: bool = False,
+        refine: str | bool = 'none',
         crop_size: int = 512,
         mask_threshold: float | Sequence[float] = 0.1,
         margin: float | Sequence[float] = 0.3,
@@ -118,12 +128,26 @@ class LabelingEngine:
         largest_component: bool = False,
         fill_holes: bool = False,
         carve_holes: bool = False,
-        resolve_overlaps: bool = False,
+        overlaps: str = 'keep',
+        box_tolerance: float | str | None = None,
     ) -> None:
-        if network not in NETWORKS:
-            raise ValueError(f'`network` must be one of {NETWORKS}, got {network!r}')
-        if padding not in PADDINGS:
-            raise ValueError(f'`padding` must be one of {PADDINGS}, got {padding!r}')
+        # configs of the first version say False or True
+        refine = {False: 'none', True: 'mean-field'}.get(refine, refine)
+        if box_tolerance is None:
+            box_tolerance = RELEASED if exact_crops else 0.0
+        for name, value, known in (
+            ('network', network, NETWORKS),
+            ('refine', refine, REFINEMENTS),
+            ('padding', padding, PADDINGS),
+            ('overlaps', overlaps, OVERLAPS),
+        ):
+            if value not in known:
+                raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
+        if box_tolerance != RELEASED and not 0 <= float(box_tolerance) < np.inf:
+            raise ValueError(
+                f"`box_tolerance` must be a number of pixels >= 0 or '{RELEASED}', "
+                f'got {box_tolerance!r}'
+            )
         thresholds, margins = np.atleast_1d(mask_threshold), np.atleast_1d(margin)
         if (
             thresholds.shape not in ((1,), (3,))
@@ -153,7 +177,8 @@ class LabelingEngine:
         self.largest_component = largest_component
         self.fill_holes = fill_holes
         self.carve_holes = carve_holes
-        self.resolve_overlaps = resolve_overlaps
+        self.overlaps = overlaps
+        self.box_tolerance = box_tolerance
         self._thresholds = np.broadcast_to(thresholds, 3).astype(np.float32)
         self._margins = margins.tolist()
 
@@ -185,7 +210,10 @@ class LabelingEngine:
         return [replace(crop, views=tuple(others)) for crop, *others in zip(*views, strict=True)]
 
     def label(
-        self, crops: list[Crop], image_keys: Sequence[Hashable] | None = None
+        self,
+        crops: list[Crop],
+        image_keys: Sequence[Hashable] | None = None,
+        on_drawn: Callable[[int], None] | None = None,
     ) -> list[PseudoMask]:
         """Masks of any number of crops, in their order.
 
@@ -193,29 +221,34 @@ class LabelingEngine:
 
         Args:
             crops: what `make_crops` gives, of one image or of several.
-            image_keys: which image each crop is of, for `resolve_overlaps`; None: all of one.
+            image_keys: which image each crop is of, for `overlaps`; None: all of one.
+            on_drawn: called after each batch with the number of its crops.
         """
-        if self.resolve_overlaps:
-            return self._label_without_overlaps(crops, image_keys or [None] * len(crops))
+        if self.overlaps != 'keep':
+            keys = image_keys or [None] * len(crops)
+            return self._label_without_overlaps(crops, keys, on_drawn)
         # masks are encoded while the network looks at the next batch
         with ThreadPoolExecutor(1) as pool:
             masks = {
                 n: pool.submit(self._finish, drawing, crops[n])
-                for n, drawing in self._draw_all(crops)
+                for n, drawing in self._draw_all(crops, on_drawn)
             }
             return [masks[n].result() for n in range(len(crops))]
 
     def _label_without_overlaps(
-        self, crops: list[Crop], image_keys: Sequence[Hashable]
+        self,
+        crops: list[Crop],
+        image_keys: Sequence[Hashable],
+        on_drawn: Callable[[int], None] | None,
     ) -> list[PseudoMask]:
-        drawings = dict(self._draw_all(crops))
+        drawings = dict(self._draw_all(crops, on_drawn))
         of_image: dict[Hashable, list[int]] = {}
         for n, key in enumerate(image_keys):
             of_image.setdefault(key, []).append(n)
         masks: dict[int, PseudoMask] = {}
         for members in of_image.values():
             claims = [
-                Claim(drawings[n].probs, self._cut(drawings[n], crops[n]), *drawings[n].corner)
+                Claim(self._cut(drawings[n], crops[n]), *drawings[n].corner, crops[n].box)
                 for n in members
             ]
             regions = resolve_overlaps(claims, crops[members[0]].image_hw)
@@ -223,7 +256,9 @@ class LabelingEngine:
                 masks[n] = self._encode(region, drawings[n], crops[n])
         return [masks[n] for n in range(len(crops))]
 
-    def _draw_all(self, crops: list[Crop]) -> Iterator[tuple[int, Drawing]]:
+    def _draw_all(
+        self, crops: list[Crop], on_drawn: Callable[[int], None] | None
+    ) -> Iterator[tuple[int, Drawing]]:
         """(number of the crop, what is said about it), as they get ready; views averaged."""
         views = [(n, view) for n, crop in enumerate(crops) for view in (crop, *crop.views)]
         views.sort(key=lambda item: (item[1].box[2:] - item[1].box[:2]).prod())
@@ -235,6 +270,8 @@ class LabelingEngine:
                 waiting[n].append(drawing)
                 if len(waiting[n]) > len(crops[n].views):
                     yield n, average_drawings(waiting.pop(n))
+            if on_drawn:
+                on_drawn(sum(view is crops[n] for n, view in batch))
 
     def _batch_size(self) -> int:
         if self.labeler.data_preprocessor.device.type == 'cpu':
@@ -260,18 +297,35 @@ class LabelingEngine:
         boxes_on_device = torch.from_numpy(crop_boxes).to(device, non_blocking=True)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
         box_areas = torch.from_numpy(areas.astype(np.float32))
+        instant = self.refine == 'instant'
+        # the rounded boxes of the released code are up to a pixel larger
+        exact = torch.from_numpy(boxes_on_maps(boxes, windows, image_hws, S)).to(device)
         with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
             maps = self.labeler.predict_maps(
-                images, boxes_on_device, box_areas, self.network, self.flip, self.refine
+                images,
+                exact if instant else boxes_on_device,
+                box_areas,
+                self.network,
+                self.flip,
+                self.refine,
             )
+        drawn = None
+        if instant:
+            whole = np.array([(0, 0, width, height) for height, width in image_hws])
+            in_image = torch.from_numpy(boxes_on_maps(whole, windows, image_hws, S)).to(device)
+            drawn = colour_stages(
+                maps.sigmoid_(), exact, in_image, [crop.pixels for crop in crops], self._map
+            )
+            maps = drawn.probs
         s = maps.shape[-1]
-        on_windows = sample_windows(
-            maps, crop_boxes, windows, image_hws, S, are_logits=not self.refine
-        )
-        probs = (maps if self.refine else maps.sigmoid_()) * draw_box_masks(boxes_on_device, S, s)
-        map_boxes = torch.from_numpy(boxes_on_maps(boxes, windows, image_hws, s)).to(device)
+        are_logits = self.refine == 'none'
+        on_windows = sample_windows(maps, crop_boxes, windows, image_hws, S, are_logits)
+        probs = (maps.sigmoid_() if are_logits else maps) * draw_box_masks(boxes_on_device, S, s)
+        map_boxes = exact * (s / S)
         thresholds = torch.from_numpy(self._thresholds_of(areas)).to(device)
         qualities = mask_quality(probs, images, map_boxes, thresholds)
+        if drawn is not None:
+            qualities = instant_quality(qualities, drawn, map_boxes)
         # one transfer for the batch instead of one per mask; regions are stored by columns
         regions = [region.mT for region, _, _ in on_windows]
         flat = torch.cat([region.flatten() for region in regions]).cpu().numpy()
@@ -283,6 +337,14 @@ class LabelingEngine:
             )
         ]
 
+    def _map(self, function: Callable, *each: Iterable) -> list:
+        """`map` by as many threads as torch uses, which rests meanwhile."""
+        threads = torch.get_num_threads()
+        if threads == 1:
+            return list(map(function, *each))
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, *each))
+
     def _thresholds_of(self, box_areas: np.ndarray) -> np.ndarray:
         return self._thresholds[np.digitize(box_areas, SIZE_BOUNDS)]
 
@@ -291,10 +353,12 @@ class LabelingEngine:
         if self.largest_component:
             region = keep_largest_component(region)
         if self.fill_holes:
-            return fill_holes(region)
-        if self.carve_holes:
-            return carve_holes_on_crop(region, drawing.corner, crop)
-        return region
+            region = fill_holes(region)
+        elif self.carve_holes:
+            region = carve_holes_on_crop(region, drawing.corner, crop)
+        if self.box_tolerance == RELEASED:
+            return region
+        return clip_to_box(region, drawing.corner, crop.box, float(self.box_tolerance))
 
     def _finish(self, drawing: Drawing, crop: Crop) -> PseudoMask:
         return self._encode(self._cut(drawing, crop), drawing, crop)

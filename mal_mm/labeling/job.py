@@ -18,7 +18,8 @@ from ..formats.detections import DetectionStream
 from ..formats.image_hints import name_hint
 from ..formats.paths import resolve_under
 from ..formats.plain_file import sha256
-from .coco_labeling import portion_boxes
+from ..models.encoders import log_cache_counts
+from .coco_labeling import cut_plan
 from .engine import LabelingEngine
 from .image_io import find_changed, is_there
 from .job_folder import JobError, JobFolder
@@ -26,7 +27,6 @@ from .part_files import PartIndex, PartWriter
 from .plan import Plan, Selection, make_plan
 from .portion_labeler import Output, PortionLabeler, apply_fields
 from .summary import Summary
-
 
 # network disks show what another machine has written after some seconds
 _PATIENCE_SECONDS = 30
@@ -80,7 +80,7 @@ class LabelingJob:
         stream = self._open()
         self._files = self._digests()
         self.plan: Plan = make_plan(stream.value, stream, self.ann, selection)
-        self.portions = self.plan.portions(portion_boxes(engine))
+        self.portions = cut_plan(self.plan, engine)
 
     def run(
         self, resume: bool = False, on_progress: Callable[[int, int], None] | None = None
@@ -146,8 +146,16 @@ class LabelingJob:
         finished = 0
         if on_progress:
             on_progress(0, total)
+        drawn = 0
+
+        def on_drawn(count: int) -> None:  # inside a portion, which may take minutes on a CPU
+            nonlocal drawn
+            drawn += count
+            if on_progress:
+                on_progress(min(finished + drawn, total), total)
+
         labeler = PortionLabeler(
-            self.engine, self.plan, self.img_root, self.num_threads, self.output
+            self.engine, self.plan, self.img_root, self.num_threads, self.output, on_drawn
         )
         writer = PartWriter(self.folder / _part_name(get_rank()))
         try:
@@ -155,10 +163,12 @@ class LabelingJob:
             for number, (changes, images) in zip(mine, labelled, strict=True):
                 writer.write(number, changes, images)
                 finished += len(changes)
+                drawn = 0
                 if on_progress:
                     on_progress(finished, total)
         finally:
             writer.close()
+        log_cache_counts(self.engine.labeler)
 
     def _open(self) -> CocoStream | DetectionStream:
         if self.detections is None:

@@ -1,9 +1,6 @@
-"""Tidying finished masks: islands, holes, overlaps, outlines. All on the box's region alone."""
+"""Tidying finished masks: islands, holes, outlines. All on the box's region alone."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -38,47 +35,6 @@ def fill_holes(region: np.ndarray) -> np.ndarray:
     outside = np.pad(~region, 1, constant_values=True).astype(np.uint8)
     _, labels = cv2.connectedComponents(outside, connectivity=4)
     return (labels != labels[0, 0])[1:-1, 1:-1]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What one instance says about the pixels around it.
-
-    Attributes:
-        probs: (h, w) probability of its mask in [0, 1].
-        mask: (h, w) bool, what it claims.
-        top, left: image pixel of the first one.
-    """
-
-    probs: np.ndarray
-    mask: np.ndarray
-    top: int
-    left: int
-
-
-def resolve_overlaps(claims: Sequence[Claim], image_hw: tuple[int, int]) -> list[np.ndarray]:
-    """Give each pixel that several instances claim to the most certain of them.
-
-    Args:
-        claims: the instances of one image.
-        image_hw: height and width of the image.
-
-    Returns:
-        (h, w) bool for each claim, a part of its mask; of equally certain ones the first keeps it.
-    """
-    best = np.full(image_hw, -1.0, dtype=np.float32)
-    owner = np.full(image_hw, -1, dtype=np.int32)
-    for number, claim in enumerate(claims):
-        window = _window(claim)
-        wins = claim.mask & (claim.probs > best[window])
-        best[window][wins] = claim.probs[wins]
-        owner[window][wins] = number
-    return [claim.mask & (owner[_window(claim)] == number) for number, claim in enumerate(claims)]
-
-
-def _window(claim: Claim) -> tuple[slice, slice]:
-    h, w = claim.mask.shape
-    return slice(claim.top, claim.top + h), slice(claim.left, claim.left + w)
 
 
 def mask_to_polygons(

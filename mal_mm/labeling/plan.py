@@ -86,12 +86,16 @@ class Plan:
         sizes = np.array(sizes, dtype=np.float64).reshape(-1, 2)
         return survey_boxes(self.boxes_xyxy[::step], sizes[self.image_indices[::step]])
 
-    def portions(self, num_boxes: int) -> list[tuple[int, int]]:
+    def portions(self, num_boxes: int, whole_images: bool = False) -> list[tuple[int, int]]:
         """Cut the boxes into portions of about `num_boxes`, for batching, saving and sharing out.
 
         A portion ends with an image, so that each is read once; an image with more boxes than
         that is cut. Portions depend on the plan alone, not on who works on them: what the network
         says about a crop depends in the last bit on the batch it is in.
+
+        Args:
+            num_boxes: in a portion, about.
+            whole_images: cut no image, whose boxes have to be seen together.
 
         Returns:
             [start, stop) of each.
@@ -102,7 +106,7 @@ class Plan:
             if stop - begin > num_boxes and start > begin:
                 portions.append((begin, start))
                 begin = start
-            while stop - begin > num_boxes:
+            while stop - begin > num_boxes and not whole_images:
                 portions.append((begin, begin + num_boxes))
                 begin += num_boxes
         if begin < len(self.image_indices):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +71,7 @@ class PortionLabeler:
         img_root: folder that the file names are relative to; they may not leave it.
         num_threads: threads that read and cut images.
         output: how masks are written.
+        on_drawn: called with the number of boxes that were drawn since.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class PortionLabeler:
         img_root: str | Path,
         num_threads: int = 2,
         output: Output | None = None,
+        on_drawn: Callable[[int], None] | None = None,
     ) -> None:
         self.engine = engine
         self.plan = plan
         self.img_root = img_root
         self.num_threads = num_threads
         self.output = output or Output()
+        self.on_drawn = on_drawn
 
     def run(self, portions: Iterable[tuple[int, int]]) -> Iterator[Labelled]:
         """Label the portions, in order."""
@@ -110,7 +113,7 @@ class PortionLabeler:
                         crops.append((place, crop))
                         image_keys.append(piece.image)
                 at = piece.stop
-            masks = self.engine.label([crop for _, crop in crops], image_keys)
+            masks = self.engine.label([crop for _, crop in crops], image_keys, self.on_drawn)
             changes += [
                 (place, mask_fields(mask, self.output))
                 for (place, _), mask in zip(crops, masks, strict=True)

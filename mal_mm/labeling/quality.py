@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..instant import DrawnCrops
+from ..instant.box_threshold import extent_iou
+
 _GRID = 64
 # ring of pixels around the mask that it is compared with: 3 of 64 cells, a 17th of the box's side
 _RING = 3 / 64
@@ -40,6 +43,22 @@ def mask_quality(
     separation = colour_separation(on_grid > _for_maps(threshold, probs), images)
     # exponents from benchmarks/fit_quality.py
     return separation.sqrt() * tightness(probs, boxes, threshold) * decidedness(on_grid, threshold)
+
+
+def instant_quality(qualities: Tensor, drawn: DrawnCrops, boxes: Tensor) -> Tensor:
+    """Estimate the quality of masks that went through the colour stages.
+
+    Args:
+        qualities: (N,) what `mask_quality` says of the final masks.
+        drawn: probabilities before and after the stages.
+        boxes: (N, 4) in cells of the maps.
+
+    Returns:
+        (N,) in [0, 1].
+    """
+    before, after = drawn.before > 0.5, drawn.probs > 0.5
+    agreement = (before & after).sum((1, 2)) / (before | after).sum((1, 2)).clamp(min=1)
+    return qualities * agreement
 
 
 def colour_separation(masks: Tensor, images: Tensor) -> Tensor:
@@ -84,14 +103,7 @@ def tightness(probs: Tensor, boxes: Tensor, threshold: float | Tensor) -> Tensor
         (N,) in [0, 1]; 0 for an empty mask.
     """
     threshold = _for_maps(threshold, probs)[:, 0]
-    x0, x1 = _extent(probs.amax(1) > threshold)
-    y0, y1 = _extent(probs.amax(2) > threshold)
-    width = torch.minimum(x1, boxes[:, 2]) - torch.maximum(x0, boxes[:, 0])
-    height = torch.minimum(y1, boxes[:, 3]) - torch.maximum(y0, boxes[:, 1])
-    common = width.clamp(min=0) * height.clamp(min=0)
-    box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    union = (x1 - x0) * (y1 - y0) + box_area - common
-    return (common / union.clamp(min=1e-6)).clamp_(0, 1)
+    return extent_iou(probs.amax(1) > threshold, probs.amax(2) > threshold, boxes)
 
 
 def decidedness(probs: Tensor, threshold: float | Tensor) -> Tensor:
@@ -161,12 +173,3 @@ def _dilate(masks: Tensor, radius: int) -> Tensor:
     # counting neighbours is two matrix products, a fraction of the time of a max pool
     near = ((places[:, None] - places).abs() <= radius).to(masks.dtype)
     return (near @ masks @ near > 0).to(masks.dtype)
-
-
-def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, s) bool -> first and last + 1 occupied place of each row, both 0 where there is none."""
-    s = occupied.shape[1]
-    places = torch.arange(s, device=occupied.device, dtype=torch.float32)
-    first = torch.where(occupied, places, s).amin(1)
-    last = torch.where(occupied, places + 1, 0).amax(1)
-    return torch.minimum(first, last), last

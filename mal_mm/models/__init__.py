@@ -2,8 +2,9 @@
 
 from .data_preprocessor import MALDataPreprocessor
 from .decoders import AttentionDecoder, FullyConnectedDecoder, FullyConvDecoder, QueryDecoder
-from .encoders import ConvNeXtEncoder, MemoisedEncoder, SwinEncoder, ViTEncoder
-from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss
+from .encoders import CachedEncoder, ConvNeXtEncoder, SwinEncoder, ViTEncoder
+from .instant_labeler import InstantLabeler
+from .losses import ClassificationLoss, CRFLoss, MeanField, MILLoss, StartMaskLoss
 from .mask_auto_labeler import MaskAutoLabeler
 from .mask_network import MaskNetwork
 from .maskdino import (
@@ -18,10 +19,12 @@ from .segmenter_heads import QualityFCNMaskHead, QualityMask2FormerHead
 __all__ = [
     'AttentionDecoder',
     'CRFLoss',
+    'CachedEncoder',
     'ClassificationLoss',
     'ConvNeXtEncoder',
     'FullyConnectedDecoder',
     'FullyConvDecoder',
+    'InstantLabeler',
     'MALDataPreprocessor',
     'MILLoss',
     'MaskAutoLabeler',
@@ -32,10 +35,10 @@ __all__ = [
     'MaskDINOPixelDecoder',
     'MaskNetwork',
     'MeanField',
-    'MemoisedEncoder',
     'QualityFCNMaskHead',
     'QualityMask2FormerHead',
     'QueryDecoder',
+    'StartMaskLoss',
     'SwinEncoder',
     'ViTEncoder',
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from kornia.augmentation import ColorJitter, RandomGaussianBlur, RandomGrayscale
 from mmdet.registry import MODELS
@@ -92,7 +93,8 @@ class MALDataPreprocessor(BaseDataPreprocessor):
         Returns:
             dict(inputs=..., data_samples=...), inputs a dict of `images` (N, 3, S, S) normalised,
             `crop_boxes` (N, 4) in crop pixels, `box_areas` (N,) in image px^2 on the CPU, and in
-            training `student_images`, `labels` (N,) and `is_background` (N,).
+            training `student_images`, `labels` (N,), `is_background` (N,), and where the samples
+            have masks `start_masks` (N, S, S) float32 of 0 and 1.
         """
         samples = data['data_samples']
         crops = (
@@ -111,12 +113,16 @@ class MALDataPreprocessor(BaseDataPreprocessor):
                 crops = crops.flip(1)
             inputs['images'] = self.normalise(crops)
             if training:
-                for name, values in dict(
+                added = dict(
                     labels=torch.cat([sample.gt_instances.labels for sample in samples]),
                     is_background=torch.tensor(
                         [sample.get('is_background', False) for sample in samples]
                     ),
-                ).items():
+                )
+                if 'masks' in samples[0].gt_instances:
+                    masks = [sample.gt_instances.masks.masks for sample in samples]
+                    added['start_masks'] = torch.from_numpy(np.concatenate(masks)).float()
+                for name, values in added.items():
                     inputs[name] = values.to(self.device, non_blocking=self._non_blocking)
                 inputs['student_images'] = inputs['images']
                 if len(self.student_view):

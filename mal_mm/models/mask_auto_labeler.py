@@ -15,8 +15,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..geometry import draw_box_masks
+from ..instant import walk_logits
 
 NETWORKS = ('teacher', 'student', 'both')
+# none: as the networks say; mean-field: averaged with the CRF loss's labels; instant: the stages
+# of mal_mm/instant, of which the walk between tokens is done here and the others by the engine
+REFINEMENTS = ('none', 'mean-field', 'instant')
 
 
 @MODELS.register_module()
@@ -32,6 +36,8 @@ class MaskAutoLabeler(BaseModel):
             encoder is shared.
         mil_loss, crf_loss: configs of the losses.
         cls_loss: config of a ClassificationLoss, or None for none (paper and released code).
+        start_loss: config of a StartMaskLoss, for samples with masks from LoadStartMask; None for
+            none (paper and released code).
         use_teacher: False for the ablation without: student and teacher are one network then, and
             EMATeacherHook has to go from `custom_hooks`.
         mil_ramp_iters, crf_ramp_iters: in epoch 0 the loss weight grows linearly from 0 over so
@@ -49,6 +55,7 @@ class MaskAutoLabeler(BaseModel):
         mil_loss: dict | None = None,
         crf_loss: dict | None = None,
         cls_loss: dict | None = None,
+        start_loss: dict | None = None,
         use_teacher: bool = True,
         mil_ramp_iters: int = 0,
         crf_ramp_iters: int = 0,
@@ -71,6 +78,7 @@ class MaskAutoLabeler(BaseModel):
             {'type': 'ClassificationLoss', 'in_channels': self.student.encoder.out_channels}
             | cls_loss
         )
+        self.start_loss = start_loss and MODELS.build({'type': 'StartMaskLoss', **start_loss})
         self.mil_ramp_iters = mil_ramp_iters
         self.crf_ramp_iters = crf_ramp_iters
         self.test_cfg = dict(test_cfg or {})
@@ -110,17 +118,17 @@ class MaskAutoLabeler(BaseModel):
         Args:
             inputs: images and student_images (N, 3, S, S), crop_boxes (N, 4), box_areas (N,);
                 is_background (N,) and labels (N,) where such crops or a ClassificationLoss are
-                in use.
+                in use; start_masks (N, S, S) where the samples have them.
             data_samples: unused.
 
         Returns:
-            Scalars `loss_mil`, `loss_crf`, perhaps `loss_cls`, and for the log `box_fill`: the
-            share of the box that the student marks (0 empty, 1 the whole box).
+            Scalars `loss_mil`, `loss_crf`, perhaps `loss_cls` and `loss_start`, and for the log
+            `box_fill`: the share of the box that the student marks (0 empty, 1 the whole box).
         """
         box_areas = inputs['box_areas']
         feature = self.student.encode(inputs['student_images'])
         student_probs = self.student.decode(feature, box_areas).float().sigmoid()
-        teacher_probs = self._teacher_probs(inputs, student_probs)
+        teacher_probs = self._teacher_probs(inputs, feature, student_probs)
 
         colours, box_masks = self.mask_frame(inputs, student_probs.shape[-1])
         loss_mil = self.mil_loss(student_probs, box_masks)
@@ -134,13 +142,22 @@ class MaskAutoLabeler(BaseModel):
             losses['loss_cls'] = self.cls_loss(
                 feature, student_probs, inputs['labels'], inputs['is_background']
             )
+        if self.start_loss and 'start_masks' in inputs:
+            masks = inputs['start_masks'][:, None]
+            masks = F.interpolate(masks, student_probs.shape[1:], mode='area')[:, 0]
+            losses['loss_start'] = self.start_loss(student_probs, masks, _progress())
         return losses
 
     @torch.no_grad()
-    def _teacher_probs(self, inputs: dict[str, Tensor], student_probs: Tensor) -> Tensor:
+    def _teacher_probs(
+        self, inputs: dict[str, Tensor], feature: Tensor, student_probs: Tensor
+    ) -> Tensor:
         if self.teacher is self.student:
             return student_probs.detach()
-        return self.teacher(inputs['images'], inputs['box_areas']).float().sigmoid()
+        same_encoder = self.teacher.encoder is self.student.encoder
+        if not (same_encoder and inputs['student_images'] is inputs['images']):
+            feature = self.teacher.encode(inputs['images'])
+        return self.teacher.decode(feature, inputs['box_areas']).float().sigmoid()
 
     def mask_frame(self, inputs: dict[str, Tensor], size: int) -> tuple[Tensor, Tensor]:
         """Colours (N, 3, s, s) and box masks (N, s, s) at the masks' size; background: no box."""
@@ -176,7 +193,7 @@ class MaskAutoLabeler(BaseModel):
         box_areas: Tensor,
         network: str = 'teacher',
         flip: bool = False,
-        refine: bool = False,
+        refine: str = 'none',
     ) -> Tensor:
         """Mask probabilities on the crop.
 
@@ -191,7 +208,7 @@ class MaskAutoLabeler(BaseModel):
         """
         S = images.shape[-1]
         probs = _resize(self.predict_maps(images, crop_boxes, box_areas, network, flip, refine), S)
-        if not refine:  # then they are logits
+        if refine != 'mean-field':  # then they are logits
             probs.sigmoid_()
         return probs.mul_(draw_box_masks(crop_boxes, S, S))
 
@@ -203,7 +220,7 @@ class MaskAutoLabeler(BaseModel):
         box_areas: Tensor,
         network: str = 'teacher',
         flip: bool = False,
-        refine: bool = False,
+        refine: str = 'none',
     ) -> Tensor:
         """What the networks say, at their own size.
 
@@ -215,34 +232,42 @@ class MaskAutoLabeler(BaseModel):
             box_areas: (N,) in image px^2, on the CPU.
             network: 'teacher', 'student' or 'both'.
             flip: also look at the mirrored crop.
-            refine: average with the CRF loss's mean-field labels (not in the released code).
+            refine: one of `REFINEMENTS`; neither is in the released code. 'mean-field' averages
+                with the CRF loss's labels, 'instant' lets the mask flow between like tokens.
 
         Returns:
-            (N, s, s) float32, mask logits; with `refine` probabilities.
+            (N, s, s) float32, mask logits; with 'mean-field' probabilities.
 
         Raises:
-            ValueError: unknown `network`.
+            ValueError: unknown `network` or `refine`.
         """
-        if network not in NETWORKS:
-            raise ValueError(f'`network` must be one of {NETWORKS}, got {network!r}')
+        for name, value, known in (
+            ('network', network, NETWORKS),
+            ('refine', refine, REFINEMENTS),
+        ):
+            if value not in known:
+                raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
         networks = dict(
             teacher=[self.teacher], student=[self.student], both=[self.student, self.teacher]
         )[network]
         shared_encoder = self.student.encoder is self.teacher.encoder
 
-        def mean_logits(view: Tensor) -> Tensor:
+        def look(view: Tensor) -> tuple[Tensor, Tensor]:
             logits, feature = [], None
             for net in networks:
                 if feature is None or not shared_encoder:
                     feature = net.encode(view)
                 logits.append(net.decode(feature, box_areas).float())
-            return torch.stack(logits).mean(0)
+            return torch.stack(logits).mean(0), feature
 
-        logits = mean_logits(images)
+        logits, feature = look(images)
         if flip:
-            logits = (logits + mean_logits(images.flip(-1)).flip(-1)) / 2
-        if not refine:
+            logits = (logits + look(images.flip(-1))[0].flip(-1)) / 2
+        if refine == 'none':
             return logits
+        if refine == 'instant':
+            tokens = networks[-1].last_layer(feature)
+            return walk_logits(logits, tokens, crop_boxes, images.shape[-1])
         probs = logits.sigmoid()
         frame = self.mask_frame(dict(images=images, crop_boxes=crop_boxes), probs.shape[-1])
         labels = self.crf_loss.mean_field(frame[0], probs, frame[1])
@@ -257,7 +282,7 @@ class MaskAutoLabeler(BaseModel):
             inputs['box_areas'],
             self.test_cfg.get('network', 'teacher'),
             self.test_cfg.get('flip', False),
-            self.test_cfg.get('refine', False),
+            self.test_cfg.get('refine', 'none'),
         )
         for sample, mask_probs in zip(data_samples, probs, strict=True):
             sample.pred_instances = InstanceData(mask_probs=mask_probs[None])
@@ -274,3 +299,11 @@ def _ramp(iters: int) -> float:
     if iters <= 0 or 'iter' not in hub.runtime_info or hub.get_info('epoch', 0) > 0:
         return 1.0
     return min(hub.get_info('iter') / iters, 1.0)
+
+
+def _progress() -> float:
+    """Share of the training that is done, in [0, 1]; 0 outside of one."""
+    hub = MessageHub.get_current_instance()
+    if not {'iter', 'max_iters'} <= set(hub.runtime_info):
+        return 0.0
+    return hub.get_info('iter') / hub.get_info('max_iters')

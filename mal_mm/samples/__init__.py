@@ -2,6 +2,7 @@
 
 from .coco_writer import summarize
 from .nuclei import make_nuclei
+from .photos import make_photos
 from .shapes import make_shapes
 
-__all__ = ['make_nuclei', 'make_shapes', 'summarize']
+__all__ = ['make_nuclei', 'make_photos', 'make_shapes', 'summarize']

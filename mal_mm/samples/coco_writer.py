@@ -22,6 +22,11 @@ CC0 = {
     'name': 'CC0 1.0 Universal',
     'url': 'https://creativecommons.org/publicdomain/zero/1.0/',
 }
+PUBLIC_DOMAIN = {
+    'id': 2,
+    'name': 'Public Domain Mark 1.0',
+    'url': 'https://creativecommons.org/publicdomain/mark/1.0/',
+}
 
 
 def box_of_mask(mask: np.ndarray) -> list[int]:
@@ -48,7 +53,7 @@ class SplitWriter:
 
     Args:
         out_dir: root of the sample set, made if missing.
-        split: name of the split and of its image folder, 'train' or 'unseen'.
+        split: name of the split and of its image folder: 'train', 'unseen', 'photos'.
         description: goes to `info.description`.
         categories: names; the n-th gets the category id n, counted from 1.
         info: more entries of `info`, of plain JSON types.
@@ -71,6 +76,7 @@ class SplitWriter:
         ]
         self.images: list[dict] = []
         self.annotations: list[dict] = []
+        self.licences: dict[int, dict] = {}
         (self.out_dir / split).mkdir(parents=True, exist_ok=True)
 
     def add_image(
@@ -88,23 +94,43 @@ class SplitWriter:
             instances: (category id, (H, W) bool mask) pairs.
             params: encoder settings of cv2.imencode.
         """
-        height, width, _ = image.shape
         done, encoded = cv2.imencode(
             Path(name).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), list(params)
         )
         if not done:
             raise RuntimeError(f'OpenCV could not encode {name}; use a .png or .jpg name')
-        with atomic_write(self.out_dir / self.split / name, 'wb') as file:
-            file.write(encoded.tobytes())
+        self.add_file(name, encoded.tobytes(), image.shape[:2], instances)
 
+    def add_file(
+        self,
+        name: str,
+        content: bytes,
+        size_hw: tuple[int, int],
+        instances: Iterable[tuple[int, np.ndarray]],
+        licence: dict = CC0,
+    ) -> None:
+        """Write the file of one image as it is and note its instances.
+
+        Args:
+            name: file name inside the split's folder.
+            content: of the file.
+            size_hw: height and width of the image in it.
+            instances: see `add_image`.
+            licence: of the image, an entry of COCO's `licenses`.
+        """
+        with atomic_write(self.out_dir / self.split / name, 'wb') as file:
+            file.write(content)
+
+        height, width = size_hw
         image_id = len(self.images) + 1
+        self.licences[licence['id']] = licence
         self.images.append(
             {
                 'id': image_id,
                 'file_name': f'{self.split}/{name}',
                 'width': width,
                 'height': height,
-                'license': CC0['id'],
+                'license': licence['id'],
             }
         )
         for category_id, mask in instances:
@@ -137,7 +163,7 @@ class SplitWriter:
         for name, entries in ((self.split, boxes_only), (f'{self.split}_gt', self.annotations)):
             content = {
                 'info': self.info,
-                'licenses': [CC0],
+                'licenses': [self.licences[key] for key in sorted(self.licences)],
                 'images': self.images,
                 'annotations': entries,
                 'categories': self.categories,
@@ -152,7 +178,7 @@ def summarize(paths: dict[str, Path]) -> str:
     """Table of what a sample set holds.
 
     Args:
-        paths: what `make_nuclei` or `make_shapes` returned.
+        paths: what `make_nuclei`, `make_photos` or `make_shapes` returned.
 
     Returns:
         Text of several lines: per split its files and the numbers of images and boxes, the latter

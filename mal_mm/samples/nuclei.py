@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import mal_mm
-
 from .coco_writer import SplitWriter
+from .data_dir import default_data_dir
 
 # (x0, y0, x1, y1) in pixels, x1 and y1 exclusive; the four tiles fill the image without overlap.
 # Of all vertical lines x = 333 cuts the fewest nuclei, one, of which 6 of 454 px lie on its left.
@@ -41,7 +40,7 @@ def make_nuclei(out_dir: str | Path, data_dir: str | Path | None = None) -> dict
     Raises:
         FileNotFoundError: the data are not in `data_dir`.
     """
-    image, labels = _load(Path(data_dir) if data_dir is not None else default_data_dir())
+    image, labels = _load(Path(data_dir) if data_dir is not None else default_data_dir('nuclei'))
     sizes = np.bincount(labels.ravel())
     paths: dict[str, Path] = {}
     for split, tiles in TILES.items():
@@ -64,24 +63,6 @@ def make_nuclei(out_dir: str | Path, data_dir: str | Path | None = None) -> dict
             )
         paths |= writer.write()
     return paths
-
-
-def default_data_dir() -> Path:
-    """Folder of the nuclei that came with mal_mm, in an installed package or in a checkout.
-
-    Raises:
-        FileNotFoundError: neither holds it.
-    """
-    package = Path(mal_mm.__file__).resolve().parent
-    inside = Path('tools', 'sample_data', 'nuclei')
-    candidates = [package / '.mim' / inside, package.parent / inside]
-    for candidate in candidates:
-        if candidate.is_dir():
-            return candidate
-    raise FileNotFoundError(
-        f'the nuclei are neither in {candidates[0]} nor in {candidates[1]}; '
-        'reinstall mal_mm or give their folder as `data_dir`'
-    )
 
 
 def stretch_contrast(image: np.ndarray) -> np.ndarray:

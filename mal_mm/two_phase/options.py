@@ -15,7 +15,6 @@ from ..formats.mask_check import mask_problem
 from ..formats.plain_file import sha256
 from ..phase2.custom_data import class_names
 
-
 # What the steps leave in the work dir, the decisive one first; a restart removes it.
 OUTPUTS = {
     'labeler': ('labeler', 'labeler.py'),

@@ -21,7 +21,7 @@ _TILE_INCHES = (2.8, 3.0)
 
 
 def find_vit(encoder: nn.Module) -> ViTEncoder:
-    """The ViTEncoder in a labeler's encoder, inside MemoisedEncoder or not.
+    """The ViTEncoder in a labeler's encoder, inside CachedEncoder or not.
 
     Raises:
         ValueError: it is no ViT.

@@ -28,20 +28,20 @@ def test_a_checkpoint_gives_the_teachers_encoder(paths):
     assert not labeler.model.training
 
 
-@pytest.mark.parametrize('memoised', [False, True])
-def test_without_one_the_encoder_has_the_weights_of_its_init_cfg(tmp_path, paths, memoised):
+@pytest.mark.parametrize('cached', [False, True])
+def test_without_one_the_encoder_has_the_weights_of_its_init_cfg(tmp_path, paths, cached):
     expected = encoder_state(paths[1])
     torch.save(expected, tmp_path / 'encoder.pth')
     config = model_config()
     encoder = config['network']['encoder']
     encoder['init_cfg'] = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'encoder.pth')}
-    if memoised:
-        encoder = {'type': 'MemoisedEncoder', 'encoder': {**encoder, 'frozen': True}}
+    if cached:
+        encoder = {'type': 'CachedEncoder', 'encoder': {**encoder, 'frozen': True}}
         config['network']['encoder'] = encoder
     level = MMLogger.get_current_instance().level
     labeler = load_encoder_labeler(write_config(tmp_path, config))
     found = labeler.model.teacher.encoder
-    found = (found.encoder if memoised else found).state_dict()
+    found = (found.encoder if cached else found).state_dict()
     for key, value in expected.items():
         assert torch.equal(found[key], value)
     assert MMLogger.get_current_instance().level == level

@@ -64,6 +64,10 @@ def test_model_pipelines_and_hooks_are_built(name, load_config, monkeypatch):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_schedule_ends_with_the_training(name, load_config):
     cfg = load_config(name)
+    if cfg.train_cfg.get('type') == 'BoxCountTrainLoop':
+        # mmengine lets a schedule without `end` stop with the training, whatever its length
+        assert any('end' not in each for each in cfg.param_scheduler)
+        return
     by_epoch = 'max_epochs' in cfg.train_cfg
     schedule = (
         cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
@@ -80,9 +84,9 @@ def test_phase_1_imports_mal_mm_and_never_reads_segmentations(name, load_config)
     dataset = cfg.train_dataloader.dataset
     assert (dataset.type, dataset.dataset.type) == ('RoIDataset', 'CocoBoxDataset')
     assert 'LoadAnnotations' not in [transform.type for transform in dataset.pipeline]
-    # training and labeling pad alike; the quick start labels at a finer size than it can train at
+    # training and labeling pad alike
     (crop,) = (transform for transform in dataset.pipeline if transform.type == 'RoICrop')
-    sample_sizes = {'mal/quickstart_nuclei.py': (224, 336), 'mal/sample_shapes.py': (224, 224)}
+    sample_sizes = {'mal/small_set.py': (224, 224)}
     # 518 is the multiple of 14 next to 512
     usual = 518 if cfg.model.network.encoder.get('patch_size') == 14 else 512
     sizes = (crop.crop_size, cfg.model.test_cfg.crop_size)

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
 from mal_mm.models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
@@ -172,3 +174,15 @@ def test_crops_in_a_list_of_any_layout_are_normalised_as_a_batch():
         normalised = preprocessor.normalise(images)
         torch.testing.assert_close(normalised, expected, atol=1e-6, rtol=0)
         assert normalised.is_contiguous()
+
+
+def test_start_masks_of_the_samples_are_stacked_for_training_only():
+    data = batch()
+    assert 'start_masks' not in build()(data, training=True)['inputs']
+    masks = np.random.default_rng(0).integers(0, 2, (3, 16, 16), dtype=np.uint8)
+    for sample, mask in zip(data['data_samples'], masks, strict=True):
+        sample.gt_instances.masks = BitmapMasks(mask[None], 16, 16)
+    found = build()(data, training=True)['inputs']['start_masks']
+    assert found.dtype == torch.float32
+    assert np.array_equal(found.numpy(), masks)
+    assert 'start_masks' not in build()(data)['inputs']

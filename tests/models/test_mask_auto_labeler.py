@@ -102,10 +102,14 @@ def test_frozen_encoder_is_one_for_student_and_teacher():
     assert trained and all(name.startswith('student.decoder.') for name in trained)
 
 
-def test_memoised_encoder_is_shared_as_well():
+def test_cached_encoder_is_shared_as_well(tmp_path):
     config = model_config()
     encoder = {**config['network']['encoder'], 'frozen': True}
-    config['network']['encoder'] = {'type': 'MemoisedEncoder', 'encoder': encoder}
+    config['network']['encoder'] = {
+        'type': 'CachedEncoder',
+        'encoder': encoder,
+        'folder': tmp_path,
+    }
     labeler = MODELS.build(config).train()
     assert labeler.teacher.encoder is labeler.student.encoder
     sizes = []
@@ -186,6 +190,42 @@ def test_box_that_is_smaller_than_a_mask_cell_gives_finite_losses(labeler):
     inputs['crop_boxes'] = torch.tensor([[3.0, 3.0, 4.0, 4.0], [0.0, 0.0, 0.0, 0.0]])
     losses = labeler.loss(inputs)
     assert all(value.isfinite() for value in losses.values())
+
+
+# -- start masks ----------------------------------------------------------------------------------
+
+
+def with_start_masks(inputs):
+    masks = torch.zeros(len(inputs['images']), CROP_SIZE, CROP_SIZE)
+    masks[:, 6:22, 5:23] = 1
+    return {**inputs, 'start_masks': masks}
+
+
+def test_start_masks_add_a_loss_at_the_masks_own_size():
+    labeler, inputs = build(start_loss={'loss_weight': 3.0}), with_start_masks(random_inputs())
+    without = labeler.loss(random_inputs())
+    assert 'loss_start' not in without
+    losses = labeler.loss(inputs)
+    student = labeler.student(inputs['student_images'], inputs['box_areas']).sigmoid()
+    masks = F.avg_pool2d(inputs['start_masks'], 4)
+    expected = dice_loss(student, masks).mean() + F.binary_cross_entropy(student, masks)
+    torch.testing.assert_close(losses['loss_start'], 3 * expected)
+    torch.testing.assert_close(losses['loss_mil'], without['loss_mil'])
+    torch.testing.assert_close(losses['loss_crf'], without['loss_crf'])
+
+
+def test_start_masks_count_until_their_share_of_the_training(training_progress):
+    labeler = build(start_loss={'until': 0.5})
+    inputs = with_start_masks(random_inputs())
+    training_progress(3, 499)
+    MessageHub.get_current_instance().update_info('max_iters', 1000)
+    assert labeler.loss(inputs)['loss_start'] > 0
+    training_progress(3, 500)
+    assert labeler.loss(inputs)['loss_start'] == 0
+
+
+def test_without_start_loss_masks_are_not_looked_at():
+    assert 'loss_start' not in build().loss(with_start_masks(random_inputs()))
 
 
 # -- ramps ----------------------------------------------------------------------------------------

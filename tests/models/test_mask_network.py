@@ -24,6 +24,19 @@ def test_decoder_takes_its_input_width_from_the_encoder(network):
     assert network.decoder.instance_head.fcs[0].in_features == network.encoder.out_channels == 16
 
 
+def test_decoder_behind_a_projection_gets_its_channels():
+    torch.manual_seed(0)
+    network = MODELS.build({**model_config()['network'], 'projection': 6})
+    assert network.decoder.instance_head.fcs[0].in_features == 6
+    images, areas = torch.randn(2, 3, 32, 48), torch.tensor([500.0, 5000.0])
+    feature = network.encode(images)
+    assert feature.shape[1] == 16  # shared by networks that project it in their own ways
+    weight, bias = network.projection.weight[:, :, 0, 0], network.projection.bias
+    projected = torch.einsum('dc,nchw->ndhw', weight, feature) + bias[:, None, None]
+    expected = network.decoder(projected, areas)
+    torch.testing.assert_close(network(images, areas), expected)
+
+
 def test_built_encoder_is_taken_as_it_is(network):
     config = model_config()['network']
     config['encoder'] = network.encoder

@@ -12,7 +12,8 @@ from pycocotools.coco import COCO
 
 from mal_mm.samples import make_nuclei
 from mal_mm.samples.coco_writer import box_of_mask
-from mal_mm.samples.nuclei import TILES, default_data_dir, stretch_contrast
+from mal_mm.samples.data_dir import default_data_dir
+from mal_mm.samples.nuclei import TILES, stretch_contrast
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 DATA = TOOLS / 'sample_data' / 'nuclei'
@@ -147,4 +148,6 @@ def test_tool_copied_into_a_package_takes_the_data_beside_it(tmp_path):
 
 
 def test_data_that_came_with_mal_mm_are_found():
-    assert (default_data_dir() / 'labels.png').read_bytes() == (DATA / 'labels.png').read_bytes()
+    assert (default_data_dir('nuclei') / 'labels.png').read_bytes() == (
+        DATA / 'labels.png'
+    ).read_bytes()

@@ -1,4 +1,3 @@
-import contextlib
 import importlib.util
 import json
 import math

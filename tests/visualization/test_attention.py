@@ -112,8 +112,8 @@ def test_a_patch_that_is_not_there_is_refused(vit, images):
 
 
 def test_the_vit_is_found_in_its_wrapper_and_others_are_refused():
-    memo = MODELS.build({'type': 'MemoisedEncoder', 'encoder': vit_config(frozen=True)})
-    assert find_vit(memo) is memo.encoder
+    cached = MODELS.build({'type': 'CachedEncoder', 'encoder': vit_config(frozen=True)})
+    assert find_vit(cached) is cached.encoder
     with pytest.raises(ValueError, match=r'need a plain ViT .* of this config is a Conv2d'):
         find_vit(nn.Conv2d(3, 4, 16, 16))
 

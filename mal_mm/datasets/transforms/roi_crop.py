@@ -6,6 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
 
 from ...geometry import (
     EXPANSIONS,
@@ -24,7 +25,8 @@ class RoICrop(BaseTransform):
 
     Reads `img` (H, W, 3) uint8 and `box` (4,) xyxy in image pixels. Writes `img` (the crop),
     `img_shape`, `window` (4,) and `gt_bboxes`, the box in crop pixels, so that mmdet's own
-    RandomFlip and PackDetInputs go on.
+    RandomFlip and PackDetInputs go on. A `start_mask` (H, W), see LoadStartMask, becomes the
+    crop's `gt_masks`; nothing of it lies outside the image, however that is padded.
 
     Args:
         crop_size: side of the crop in pixels.
@@ -81,7 +83,16 @@ class RoICrop(BaseTransform):
         results['window'] = window
         crop_box = box_to_crop(box, window, image.shape[:2], self.crop_size)
         results['gt_bboxes'] = HorizontalBoxes(crop_box[None])
+        if 'start_mask' in results:
+            mask = self._cut_mask(results.pop('start_mask'), window)
+            results['gt_masks'] = BitmapMasks(mask[None], self.crop_size, self.crop_size)
         return results
+
+    def _cut_mask(self, mask: np.ndarray, window: np.ndarray) -> np.ndarray:
+        # resized as an image, so that mask and colours stay in place to each other
+        grey = np.repeat(255 * mask[..., None], 3, axis=2)
+        crop = crop_window(grey, window, self.crop_size, 'mean', fill=(0, 0, 0), exact=False)
+        return (crop[..., 0] > 127).astype(np.uint8)
 
     def __repr__(self) -> str:
         return (

@@ -30,6 +30,11 @@ class BackboneEncoder:
     # authors' tensors -> mmpretrain's, see checkpoints/encoder_keys.py
     convert_state: Callable[[dict, dict], dict]
 
+    @property
+    def last_channels(self) -> int:
+        """Channels of the last layer, which come last in a map of several layers."""
+        return self.out_channels
+
     def _freeze(self, frozen: bool) -> None:
         self.frozen = frozen
         if frozen:
@@ -48,17 +53,26 @@ class BackboneEncoder:
         Raises:
             CheckpointError: the file is missing, broken, or one of another architecture.
         """
-        init_cfg = self.init_cfg
-        every = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or [])
-        pretrained = [each for each in every if each['type'] in ('Pretrained', PretrainedInit)]
+        init_cfg, pretrained = self.init_cfg, self._pretrained()
         # mmengine's own reading of a checkpoint lets any number of tensors go missing
-        self.init_cfg = [each for each in every if each not in pretrained]
+        self.init_cfg = [each for each in _listed(init_cfg) if each not in pretrained]
         try:
             super().init_weights()
         finally:
             self.init_cfg = init_cfg
-        for each in pretrained:
+        self.load_pretrained()
+
+    def load_pretrained(self) -> None:
+        """Load the checkpoint that `init_cfg` names, if it names one.
+
+        Raises:
+            CheckpointError: the file is missing, broken, or one of another architecture.
+        """
+        for each in self._pretrained():
             load_pretrained(self, each['checkpoint'], self.convert_state, each.get('prefix'))
+
+    def _pretrained(self) -> list[dict]:
+        return [each for each in _listed(self.init_cfg) if each['type'] in _PRETRAINED]
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode.
@@ -80,3 +94,10 @@ class BackboneEncoder:
             )
         with torch.no_grad() if self.frozen else nullcontext():
             return self._encode(image)
+
+
+_PRETRAINED = ('Pretrained', PretrainedInit)
+
+
+def _listed(init_cfg: dict | list | None) -> list[dict]:
+    return [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or [])

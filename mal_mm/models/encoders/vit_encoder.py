@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
@@ -58,6 +60,9 @@ def resize_position_embedding(
 class ViTEncoder(BackboneEncoder, VisionTransformer):
     """mmpretrain's VisionTransformer, for one map: the patch tokens after the final norm.
 
+    Earlier blocks hold finer detail than the last: with several `out_indices` the map is their
+    tokens, each block's after the final norm, side by side.
+
     Args:
         arch: a name of mmpretrain's arch zoo ('base', 'large', 'huge', 'deit-small',
             'dinov2-small', ...) or a dict with embed_dims, num_layers, num_heads,
@@ -66,6 +71,7 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
             forward.
         patch_size: side of a patch.
         stem: 'patch' (the ViT's own projection) or 'conv' (released checkpoints).
+        out_indices: blocks whose tokens make the map, counted from 0; negative ones from the end.
         frozen: see `BackboneEncoder`.
         with_cp: activation checkpointing: forget what a layer computes and compute it again in
             backward; less memory, a third more time.
@@ -74,7 +80,8 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
             layer_scale_init_value (> 0 for DINOv2), ...
 
     Raises:
-        ValueError: unknown `stem`, or a conv stem with another patch size than 16.
+        ValueError: unknown `stem`, a conv stem with another patch size than 16, or
+            `out_indices` that are not there or do not rise.
     """
 
     convert_state = staticmethod(vit_to_mmpretrain)
@@ -85,6 +92,7 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
         img_size: int = 224,
         patch_size: int = 16,
         stem: str = 'patch',
+        out_indices: int | Sequence[int] = -1,
         frozen: bool = False,
         with_cp: bool = False,
         **kwargs: object,
@@ -98,6 +106,7 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
         super().__init__(
             arch=arch, img_size=img_size, patch_size=patch_size, out_type='featmap', **kwargs
         )
+        self.out_indices = self._count_from_first(out_indices)
         if stem == 'conv':
             self.patch_embed = ConvStem(self.embed_dims, input_size=img_size)
         self.patch_size = self.stride = patch_size
@@ -107,7 +116,24 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
     @property
     def out_channels(self) -> int:
         """Channels of the feature map."""
+        return self.embed_dims * len(self.out_indices)
+
+    @property
+    def last_channels(self) -> int:
         return self.embed_dims
+
+    def _count_from_first(self, out_indices: int | Sequence[int]) -> list[int]:
+        indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+        number = self.num_layers
+        counted = [index + number if index < 0 else index for index in indices]
+        if not counted or not all(0 <= index < number for index in counted):
+            raise ValueError(
+                f'`out_indices` must name some of the {number} blocks, 0 to {number - 1}, got '
+                f'{out_indices}'
+            )
+        if counted != sorted(set(counted)):
+            raise ValueError(f'`out_indices` must rise, got {out_indices}')
+        return counted
 
     def train(self, mode: bool = True) -> ViTEncoder:
         super().train(mode)
@@ -121,11 +147,13 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
             tokens = torch.cat([self.cls_token.expand(len(image), -1, -1), tokens], dim=1)
         tokens = tokens + resize_position_embedding(self.pos_embed, grid_hw, self.num_extra_tokens)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
-        for layer in self.layers:
+        maps = []
+        for index, layer in enumerate(self.layers[: self.out_indices[-1] + 1]):
             if self.with_cp and torch.is_grad_enabled():
                 tokens = checkpoint(layer, tokens, use_reentrant=False)
             else:
                 tokens = layer(tokens)
-        if self.final_norm:
-            tokens = self.ln1(tokens)
-        return self._format_output(tokens, grid_hw)
+            if index in self.out_indices:
+                normed = self.ln1(tokens) if self.final_norm else tokens
+                maps.append(self._format_output(normed, grid_hw))
+        return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]

@@ -137,6 +137,40 @@ def test_at_the_stored_size_it_is_mmpretrains_transformer(arguments):
     torch.testing.assert_close(encoder(images), plain(images)[0])
 
 
+def test_map_of_several_blocks_is_their_normed_tokens_side_by_side():
+    encoder = make_encoder(out_indices=(0, -1)).eval()
+    assert encoder.out_channels == 32
+    seen = []
+    for layer in encoder.layers:
+        layer.register_forward_hook(lambda _, args, out: seen.append(out))
+    images = torch.randn(2, 3, 64, 48)
+    feature = encoder(images)
+    assert feature.shape == (2, 32, 4, 3)
+    for channels, tokens in zip(feature.split(16, dim=1), seen, strict=True):
+        expected = encoder.ln1(tokens)[:, 1:]  # without the class token
+        torch.testing.assert_close(channels.flatten(2).transpose(1, 2), expected)
+    plain = make_encoder().eval()
+    plain.load_state_dict(encoder.state_dict())
+    assert torch.equal(feature[:, 16:], plain(images))
+
+
+def test_blocks_after_the_last_one_wanted_are_not_computed():
+    encoder = make_encoder(out_indices=0)
+    encoder.layers[1].register_forward_hook(lambda *_: pytest.fail('computed'))
+    assert encoder(torch.randn(1, 3, 64, 64)).shape == (1, 16, 4, 4)
+
+
+@pytest.mark.parametrize('out_indices', [2, (0, 2), (-3, 1), ()])
+def test_blocks_that_are_not_there_are_refused(out_indices):
+    with pytest.raises(ValueError, match=r'must name some of the 2 blocks, 0 to 1, got'):
+        make_encoder(out_indices=out_indices)
+
+
+def test_blocks_out_of_order_are_refused():
+    with pytest.raises(ValueError, match=r'`out_indices` must rise, got \(1, 0\)'):
+        make_encoder(out_indices=(1, 0))
+
+
 def test_rows_and_columns_of_the_map_are_those_of_the_image():
     encoder = make_encoder()
     torch.nn.init.zeros_(encoder.pos_embed)

@@ -10,14 +10,48 @@ from mmengine.config import Config
 
 # what a Runner knows and a config need not have
 _KNOWN = frozenset(
-    """
-    model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg
-    auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks
-    custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level
-    visualizer vis_backends default_scope randomness experiment_name model_wrapper_cfg cfg
-    custom_imports find_unused_parameters sync_bn runner_type compile tta_model tta_pipeline
-    mal_ann_file mal_min_quality mal_quality_weight num_classes
-    """.split()
+    [
+        'model',
+        'work_dir',
+        'train_dataloader',
+        'val_dataloader',
+        'test_dataloader',
+        'train_cfg',
+        'val_cfg',
+        'test_cfg',
+        'auto_scale_lr',
+        'optim_wrapper',
+        'param_scheduler',
+        'val_evaluator',
+        'test_evaluator',
+        'default_hooks',
+        'custom_hooks',
+        'data_preprocessor',
+        'load_from',
+        'resume',
+        'launcher',
+        'env_cfg',
+        'log_processor',
+        'log_level',
+        'visualizer',
+        'vis_backends',
+        'default_scope',
+        'randomness',
+        'experiment_name',
+        'model_wrapper_cfg',
+        'cfg',
+        'custom_imports',
+        'find_unused_parameters',
+        'sync_bn',
+        'runner_type',
+        'compile',
+        'tta_model',
+        'tta_pipeline',
+        'mal_ann_file',
+        'mal_min_quality',
+        'mal_quality_weight',
+        'num_classes',
+    ]
 )
 
 

@@ -1,0 +1,169 @@
+"""Which tokens of a crop belong together, and which of them to the object in the box.
+
+N crops, C channels, h x h tokens of a crop, n = h * h of them in rows. Tokens on the object are
+like each other and unlike those outside the box, which are known to be background; the first are
+sought around the middle of the box, where an object mostly is.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import draw_box_masks
+
+# similarities are compared on this scale (cosine)
+TEMPERATURE = 0.1
+# steps of the walk, and the part that goes on from the neighbours in each
+STEPS = 10
+PERSISTENCE = 0.8
+ROUNDS = 2
+
+
+def token_affinity(tokens: Tensor) -> Tensor:
+    """Cosine similarities of a crop's tokens, less what all of them have in common.
+
+    Args:
+        tokens: (N, C, h, h).
+
+    Returns:
+        (N, n, n) float32 in [-1, 1], symmetric.
+    """
+    tokens = tokens.float().flatten(2)
+    tokens = F.normalize(tokens - tokens.mean(2, keepdim=True), dim=1)
+    return tokens.mT @ tokens
+
+
+def centre_seeds(crop_boxes: Tensor, crop_size: int, h: int) -> Tensor:
+    """How likely each token is on the object, from its place alone.
+
+    exp(-r^2), r the distance from the middle of the box in half sides, where most of the token
+    lies in the box.
+
+    Args:
+        crop_boxes: (N, 4) `(x0, y0, x1, y1)` in crop pixels.
+        crop_size: side of the crop.
+        h: tokens along it.
+
+    Returns:
+        (N, h, h) in [0, 1].
+    """
+    boxes = crop_boxes.float() * (h / crop_size)
+    middles = torch.arange(h, device=boxes.device) + 0.5
+    x, y = (
+        (middles - (low + high)[:, None] / 2) / ((high - low)[:, None] / 2).clamp(min=1e-6)
+        for low, high in ((boxes[:, 0], boxes[:, 2]), (boxes[:, 1], boxes[:, 3]))
+    )
+    inside = draw_box_masks(crop_boxes, crop_size, h) > 0.5
+    return torch.exp(-(x[:, None, :] ** 2 + y[:, :, None] ** 2)) * inside
+
+
+def background_seeds(crop_boxes: Tensor, crop_size: int, h: int) -> Tensor:
+    """(N, h, h) 1 where most of a token lies outside its box, so that it is background; else 0."""
+    return (draw_box_masks(crop_boxes, crop_size, h) <= 0.5).float()
+
+
+def similarity_vote(affinity: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    """The share of each token's likeness that goes to the foreground seeds.
+
+    Args:
+        affinity: (N, n, n), see `token_affinity`.
+        foreground, background: (N, n) weights >= 0 of the seeds.
+
+    Returns:
+        (N, n) in [0, 1]; 1 where there is no background at all.
+    """
+    return _vote((affinity / TEMPERATURE).exp(), foreground, background)
+
+
+def walk(affinity: Tensor, probs: Tensor, inside: Tensor) -> Tensor:
+    """Let probabilities flow between like tokens; what leaves the box is lost.
+
+    A random walk that starts anew at `probs` with probability 0.2 in each of its steps.
+
+    Args:
+        affinity: (N, n, n), see `token_affinity`.
+        probs: (N, n) in [0, 1].
+        inside: (N, n) share of each token in the box.
+
+    Returns:
+        (N, n) in [0, 1], zero outside the box.
+    """
+    return _walk((affinity / TEMPERATURE).exp(), probs, inside)
+
+
+def vote_and_walk(
+    tokens: Tensor, crop_boxes: Tensor, crop_size: int, rounds: int = ROUNDS
+) -> Tensor:
+    """Probabilities of the object in the box, without any training.
+
+    Vote and walk; then again, with the tokens that came out likely as seeds, and those that came
+    out unlikely inside the box as half a background.
+
+    Args:
+        tokens: (N, C, h, h) of the encoder.
+        crop_boxes: (N, 4) in crop pixels.
+        crop_size: side of the crops.
+        rounds: how often; two were best on most sets.
+
+    Returns:
+        (N, h, h) float32 in [0, 1], zero outside the box.
+    """
+    h = tokens.shape[-1]
+    likeness = (token_affinity(tokens) / TEMPERATURE).exp_()
+    inside = draw_box_masks(crop_boxes, crop_size, h).flatten(1)
+    foreground = centre_seeds(crop_boxes, crop_size, h).flatten(1)
+    outside = background = background_seeds(crop_boxes, crop_size, h).flatten(1)
+    probs = inside
+    for _ in range(rounds):
+        probs = _walk(likeness, _vote(likeness, foreground, background) * inside, inside)
+        foreground = ((probs - 0.35) / 0.3).clamp(0, 1)
+        background = torch.maximum(outside, 0.5 * (1 - foreground) * inside)
+    return probs.unflatten(1, (h, h))
+
+
+def walk_logits(logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: int) -> Tensor:
+    """Let a trained network's mask flow between like tokens, and keep its finer detail.
+
+    The probabilities are averaged over each token and walked; the logits then move by what that
+    changed.
+
+    Args:
+        logits: (N, s, s) mask logits, s a multiple of h or not.
+        tokens: (N, C, h, h) of the encoder.
+        crop_boxes: (N, 4) in crop pixels.
+        crop_size: side of the crops.
+
+    Returns:
+        (N, s, s) logits.
+    """
+    h, s = tokens.shape[-1], logits.shape[-1]
+    inside = draw_box_masks(crop_boxes, crop_size, h)
+    probs = F.interpolate(logits.sigmoid()[:, None], (h, h), mode='area')[:, 0] * inside
+    walked = walk(token_affinity(tokens), probs.flatten(1), inside.flatten(1)).view_as(probs)
+    change = _logit(walked) - _logit(probs)
+    return logits + F.interpolate(change[:, None], (s, s), mode='bilinear')[:, 0]
+
+
+def _vote(likeness: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    f, g = (
+        (likeness @ seeds[:, :, None])[:, :, 0] / seeds.sum(1, keepdim=True).clamp(min=1e-6)
+        for seeds in (foreground, background)
+    )
+    return f / (f + g).clamp(min=1e-12)
+
+
+def _walk(likeness: Tensor, start: Tensor, inside: Tensor) -> Tensor:
+    itself = likeness.diagonal(dim1=1, dim2=2)
+    total = (likeness.sum(2) - itself).clamp(min=1e-12)
+    probs = start
+    for _ in range(STEPS):
+        # a token is no neighbour of its own
+        neighbours = ((likeness @ probs[:, :, None])[:, :, 0] - itself * probs) / total
+        probs = ((1 - PERSISTENCE) * start + PERSISTENCE * neighbours) * inside
+    return probs.clamp(0, 1)
+
+
+def _logit(probs: Tensor) -> Tensor:
+    return probs.clamp(1e-3, 1 - 1e-3).logit()

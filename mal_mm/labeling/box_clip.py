@@ -1,0 +1,43 @@
+"""What of a mask lies beyond its box is cut off."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# the released masks reach up to a pixel beyond their box on the right and below
+RELEASED = 'released'
+
+
+def clip_to_box(
+    region: np.ndarray, corner: tuple[int, int], box_xyxy: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Keep the pixels whose middle lies in the box, or that are the only ones to touch it.
+
+    Args:
+        region: (h, w) bool.
+        corner: image row and column of its first pixel.
+        box_xyxy: (4,) image pixels, unrounded.
+        tolerance: image pixels that every side of the box is moved outward first.
+
+    Returns:
+        (h, w) bool, a part of `region`.
+    """
+    clipped = np.zeros_like(region)
+    window = tuple(
+        slice(max(low - first, 0), max(high - first, 0))
+        for first, (low, high) in zip(
+            corner,
+            (_pixels(*box_xyxy[1::2], tolerance), _pixels(*box_xyxy[0::2], tolerance)),
+            strict=True,
+        )
+    )
+    clipped[window] = region[window]
+    return clipped
+
+
+def _pixels(low: float, high: float, tolerance: float) -> tuple[int, int]:
+    """First and last + 1 pixel whose middle lies in [low, high]."""
+    first, last = np.ceil(low - tolerance - 0.5), np.floor(high + tolerance + 0.5)
+    if last <= first:  # narrower than a pixel
+        first, last = np.floor(low), np.ceil(high)
+    return int(first), int(last)
