@@ -53,8 +53,8 @@ def resolve_under(root: str | Path, file_name: str) -> Path:
 
     def refuse(reason: str) -> ValueError:
         return ValueError(
-            f'`file_name` {shorten(file_name, 200)} {reason}; file names must lie under the image folder '
-            f"'{root}', give them relative to it"
+            f'`file_name` {shorten(file_name, 200)} {reason}; file names must lie under the image '
+            f"folder '{root}', give them relative to it"
         )
 
     if not isinstance(file_name, str):

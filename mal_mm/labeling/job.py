@@ -118,8 +118,8 @@ class LabelingJob:
                 raise problem
             if problems:
                 raise JobError(
-                    f'{"; ".join(problems)}. What was done is kept: call the same with --resume to '
-                    'go on'
+                    f'{"; ".join(problems)}. What was done is kept: call the same with --resume '
+                    'to go on'
                 )
             return self._finish() if get_rank() == 0 else None
         finally:

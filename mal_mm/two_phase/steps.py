@@ -16,7 +16,7 @@ SKIPPED_SOME = 3  # exit status of generate_pseudo_masks.py: some boxes could no
 
 
 class ShellText(str):
-    """A word of a command that a shell is to evaluate; all others are quoted where one is shown."""
+    """A word of a command that a shell is to evaluate; all others are shown quoted."""
 
     __slots__ = ()
 

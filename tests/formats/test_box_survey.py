@@ -1,8 +1,9 @@
-"""Boxes that are no boxes in pixels are told as such, before and after labeling, and in training."""
+"""Boxes that are no boxes in pixels are told as such, in labeling and in training."""
 
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_each_kind_of_mistake_is_named(kind):
     if sentence is None:
         assert said == [] or kind != 'right' or 'look like' not in ' '.join(said)
     else:
-        assert any(__import__('re').search(sentence, each) for each in said)
+        assert any(re.search(sentence, each) for each in said)
 
 
 @given(st.integers(0, 50))
@@ -78,7 +79,7 @@ def job(tmp_path):
 
 @pytest.mark.parametrize('kind', ['shares', 'corners'])
 def test_labeling_says_it_in_the_dry_run_and_in_the_summary(job, kind):
-    boxes, sentence = KINDS[kind]
+    boxes, _sentence = KINDS[kind]
     made = job(boxes)
     words = 'shares of the image' if kind == 'shares' else 'x0, y0, x1, y1'
     assert words in describe_job(made)[0]
@@ -106,7 +107,9 @@ def train_on(tmp_path, boxes, **options) -> RoIDataset:
 
 def test_training_says_it_instead_of_advising_a_lower_area(job, tmp_path):
     job(SHARES)
-    with pytest.raises(ValueError, match='no box left to train on.*shares of the image') as caught:
+    with pytest.raises(
+        ValueError, match=r'no box left to train on.*shares of the image'
+    ) as caught:
         train_on(tmp_path, SHARES, min_area=2048)
     assert 'lower `min_area`' not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Heads, classes, ids and validation files that do not fit are found before anything is trained."""
+"""Heads, classes, ids and validation files that do not fit are found before training."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def root_category(data):
 
 @pytest.mark.parametrize('change', [twice(CATEGORIES[1]), root_category])
 def test_two_categories_of_one_name_are_named(segmenter, change):
-    with pytest.raises(AnnotationError, match="are both called '.*rename one"):
+    with pytest.raises(AnnotationError, match=r"are both called '.*rename one"):
         check_mask_file(segmenter(train=change))
 
 

@@ -116,7 +116,7 @@ def test_wrong_files_are_named(label, data, sentence, options):
 def test_categories_of_annotations_may_be_anything(label):
     other = {**content()['annotations'][0], 'id': 2, 'category_id': [1]}
     data = content(annotations=[*content()['annotations'], other])
-    status, said, out = label(data, '--categories', 'x')
+    status, _said, out = label(data, '--categories', 'x')
     assert status == 0 and out['annotations'][1] == other
 
 
@@ -275,8 +275,14 @@ def test_a_rank_that_fails_ends_torchrun_in_a_sentence(tmp_path):
         'time.sleep(30)\n'
     )
     done = subprocess.run(
-        [sys.executable, str(TOOLS / 'ranks.py'), '--standalone', '--local-addr=127.0.0.1']
-        + ['--nproc-per-node=2', str(script)],
+        [
+            sys.executable,
+            str(TOOLS / 'ranks.py'),
+            '--standalone',
+            '--local-addr=127.0.0.1',
+            '--nproc-per-node=2',
+            str(script),
+        ],
         capture_output=True,
         text=True,
         env=cpu_environment(),
