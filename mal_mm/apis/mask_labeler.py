@@ -24,6 +24,24 @@ from ..models.instant_labeler import InstantLabeler
 INSTANT_SIZES = ('small', 'base', 'large')
 
 
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device of a name; None: the GPU if there is one.
+
+    Raises:
+        ValueError: there is no such device on this machine.
+    """
+    try:
+        found = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.empty(1, device=found)  # refuses what is not there
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [''])[0]
+        raise ValueError(
+            f'device {str(device)!r} cannot be used here ({reason}); this machine shows '
+            f'{torch.cuda.device_count()} GPUs, and cpu always works'
+        ) from None
+    return found
+
+
 class MaskLabeler:
     """A labeler, ready to draw masks.
 
@@ -76,7 +94,7 @@ class MaskLabeler:
         init_default_scope('mmdet')
         if not isinstance(config, Config):
             config = Config.fromfile(find_config(config))
-        device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        device = find_device(device)
         self.config = config
         instant = config.model.type == InstantLabeler.__name__
         if instant:

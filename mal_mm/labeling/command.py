@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
+from ..compat.config_options import check_option_keys
 from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
 from ..formats.plain_file import sha256
@@ -39,6 +40,17 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise OSError(f'{name} {path} is a folder; give the name of a file')
     if args.threads < 1:
         raise ValueError(f'--threads must be at least 1, got {args.threads}')
+    if args.batch_size != 'auto' and not (args.batch_size.isdigit() and int(args.batch_size)):
+        raise ValueError(f'--batch-size must be a number from 1, or auto, got {args.batch_size!r}')
+    for name, values, low, high in (
+        ('--min-quality', [args.min_quality], 0, 1),
+        ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
+        ('--margin', args.margin or [], 0, 10),
+        ('--mask-threshold', args.mask_threshold or [], 0, 1),
+    ):
+        for value in values:
+            if not low <= value <= high:  # NaN neither
+                raise ValueError(f'{name} must be from {low} to {high}, got {value}')
 
 
 def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
@@ -52,6 +64,8 @@ def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
         parser = argparse.ArgumentParser(prog='--cfg-options', add_help=False)
         parser.add_argument('--cfg-options', nargs='+', action=DictAction)
         changes = parser.parse_args(['--cfg-options', *cfg_options]).cfg_options
+        for warning in check_option_keys(config, changes):
+            print(f'warning: {warning}', file=sys.stderr)
         config.merge_from_dict(changes)
     return config
 
@@ -146,6 +160,8 @@ def make_job(
 def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary | None:
     """Do a job behind a progress bar, and say in a few lines what came out."""
     start, ranks = time.time(), get_world_size()
+    for warning in job.plan.survey() if get_rank() == 0 else ():
+        print(f'warning: {warning}', file=sys.stderr)
     bar = tqdm(
         unit='box',
         desc=title if ranks == 1 else f'{title} (rank 0 of {ranks})',
@@ -177,6 +193,8 @@ def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary 
 
 def finish(args: argparse.Namespace, summary: Summary, seconds: float) -> int:
     """Write what else was asked for, list what was skipped; the exit status."""
+    for warning in summary.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     if args.summary:
         with atomic_write(args.summary) as file:
             json.dump({**summary.as_dict(), 'seconds': round(seconds, 1)}, file, indent=2)
