@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from labeling_options import (
+sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
+from labeling_options import (  # noqa: E402
     add_drawing_options,
     add_file_options,
     add_machine_options,

@@ -16,7 +16,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from labeling_options import (
+sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
+from labeling_options import (  # noqa: E402
     add_drawing_options,
     add_file_options,
     add_machine_options,
