@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
-from labeling_options import (  # noqa: E402
+from labeling_options import (
     add_drawing_options,
     add_machine_options,
     add_weight_options,
