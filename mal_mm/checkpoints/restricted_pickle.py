@@ -46,7 +46,7 @@ class Unpickler(pickle.Unpickler):
         found = _TORCH.get((module, name)) or _PLAIN.get((module, name)) or _numpy(module, name)
         if found is None and module == 'torch' and name.endswith('Storage'):
             found = getattr(torch, name, None)
-        if found is None and (module, name) == ('mmengine.logging.history_buffer', 'HistoryBuffer'):
+        if (module, name) == ('mmengine.logging.history_buffer', 'HistoryBuffer'):
             from mmengine.logging import HistoryBuffer
 
             found = HistoryBuffer
