@@ -68,7 +68,8 @@ class JobFolder:
 
     def close(self) -> None:
         """Let go of the lock; a folder in which nothing is yet goes too."""
-        if self.path.is_dir() and {each.name for each in self.path.iterdir()} == {LOCK}:
+        # without the lock it may be the folder that somebody else has just made
+        if self.lock.is_taken and self._names() == {LOCK}:
             self.remove()
         self.lock.release()
 
@@ -85,26 +86,29 @@ class JobFolder:
             self.path.rmdir()
 
     def _refuse_foreign(self) -> None:
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
+        try:
+            names = self._names()
+        except NotADirectoryError:
             raise JobError(
                 f'{self.path} is a file, and results on their way are kept in a folder of that '
                 'name; move it, or choose another --out'
-            )
-        if (self.path / IDENTITY).exists():
+            ) from None
+        if IDENTITY in names:
             return
-        foreign = sorted(
-            each.name
-            for each in self.path.iterdir()
-            if each.name != LOCK and not each.match(_REMAINS)
-        )
+        foreign = sorted(name for name in names if name != LOCK and not Path(name).match(_REMAINS))
         if foreign:
             raise JobError(
                 f'{self.path} is no folder of a labeling run: it has no {IDENTITY}, but holds '
                 f'{", ".join(foreign[:3])}{", ..." if len(foreign) > 3 else ""}; nothing in it '
                 'was touched. Move it away, or choose another --out'
             )
+
+    def _names(self) -> set[str]:
+        """What is in the folder; nothing where it is not there, or just goes."""
+        try:
+            return {each.name for each in self.path.iterdir()}
+        except FileNotFoundError:
+            return set()
 
     def _check_identity(self, identity: Mapping[str, str], resume: bool) -> None:
         if not resume:

@@ -34,6 +34,7 @@ from mal_mm.labeling import (
     label_coco,
 )
 from mal_mm.labeling.image_io import ImageStamp
+from mal_mm.labeling.job_folder import JobFolder
 from mal_mm.labeling.job_lock import InUseError, JobLock
 from mal_mm.labeling.part_files import PartIndex, PartWriter, read_portions
 from mal_mm.labeling.plan import make_plan
@@ -394,6 +395,19 @@ def test_of_twenty_races_none_loses_a_mask(make_job, unbroken, whole_part, monke
         assert job.out.read_bytes() == unbroken
         assert not job.folder.exists()
     assert [0, 7] in outcomes
+
+
+def test_who_has_not_the_lock_leaves_the_folder_alone(tmp_path):
+    mine, other = JobFolder(tmp_path / 'x.parts'), JobFolder(tmp_path / 'x.parts')
+    mine.open({}, resume=False)
+    mine.remove()
+    other.lock.take()  # has just begun: nothing but the lock is there yet
+    mine.close()
+    with pytest.raises(JobError, match='is in use'):
+        JobFolder(tmp_path / 'x.parts').open({}, resume=False)
+    assert other.lock.path.is_file()
+    other.close()
+    assert not other.path.exists()
 
 
 def test_no_run_starts_while_a_rank_of_an_earlier_one_lives(make_job, unbroken):
