@@ -47,7 +47,16 @@ model = dict(
     start_loss=dict(loss_weight=2.0),
     mil_ramp_iters=0,
     crf_ramp_iters=0,
-    test_cfg=dict(network='teacher', flip=True, refine=True, crop_size=224, mask_threshold=0.5))
+    # drawn with the stages of the instant labeler
+    test_cfg=dict(
+        network='teacher',
+        flip=True,
+        refine='instant',
+        crop_size=224,
+        mask_threshold=0.5,
+        carve_holes=True,
+        overlaps='centre',
+        box_tolerance=0.0))
 
 custom_hooks = [dict(type='EMATeacherHook', momentum=0.98), dict(type='FeatureCacheHook')]
 
