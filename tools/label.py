@@ -62,6 +62,11 @@ def parse_args() -> argparse.Namespace:
         help='the instant labeler: one of configs/mal/instant_* (default: %(default)s)',
     )
     how.add_argument(
+        '--train-config',
+        default='mal_mm::mal/small_set.py',
+        help='the labeler that is trained (default: %(default)s)',
+    )
+    how.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of --config'
     )
     add_selection_options(parser)

@@ -158,6 +158,5 @@ def _deduce_model(state: dict[str, torch.Tensor], num_heads: int | None) -> dict
             margin=0.3,
             padding='wrap',
             exact_crops=True,
-            box_tolerance='released',
         ),
     )

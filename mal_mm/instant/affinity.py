@@ -74,7 +74,7 @@ def similarity_vote(affinity: Tensor, foreground: Tensor, background: Tensor) ->
     Returns:
         (N, n) in [0, 1]; 1 where there is no background at all.
     """
-    return _vote((affinity / TEMPERATURE).exp(), foreground, background)
+    return _vote(_likeness(affinity), foreground, background)
 
 
 def walk(affinity: Tensor, probs: Tensor, inside: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def walk(affinity: Tensor, probs: Tensor, inside: Tensor) -> Tensor:
     Returns:
         (N, n) in [0, 1], zero outside the box.
     """
-    return _walk((affinity / TEMPERATURE).exp(), probs, inside)
+    return _walk(_likeness(affinity), probs, inside)
 
 
 def vote_and_walk(
@@ -111,7 +111,7 @@ def vote_and_walk(
         (N, h, h) float32 in [0, 1], zero outside the box.
     """
     h = tokens.shape[-1]
-    likeness = (token_affinity(tokens) / TEMPERATURE).exp_()
+    likeness = _likeness(token_affinity(tokens))
     inside = draw_box_masks(crop_boxes, crop_size, h).flatten(1)
     foreground = centre_seeds(crop_boxes, crop_size, h).flatten(1)
     outside = background = background_seeds(crop_boxes, crop_size, h).flatten(1)
@@ -146,21 +146,35 @@ def walk_logits(logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: i
     return logits + F.interpolate(change[:, None], (s, s), mode='bilinear')[:, 0]
 
 
-def _vote(likeness: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+# likeness to other tokens (N, n, n), zero on the diagonal, and of each to itself (N, n)
+_Likeness = tuple[Tensor, Tensor]
+
+
+def _likeness(affinity: Tensor) -> _Likeness:
+    likeness = (affinity / TEMPERATURE).exp()
+    diagonal = likeness.diagonal(dim1=1, dim2=2)
+    # apart: of itself a token has up to e^10, which would drown the others if it were subtracted
+    itself = diagonal.clone()
+    diagonal.zero_()
+    return likeness, itself
+
+
+def _vote(likeness: _Likeness, foreground: Tensor, background: Tensor) -> Tensor:
+    others, itself = likeness
     f, g = (
-        (likeness @ seeds[:, :, None])[:, :, 0] / seeds.sum(1, keepdim=True).clamp(min=1e-6)
+        ((others @ seeds[:, :, None])[:, :, 0] + itself * seeds)
+        / seeds.sum(1, keepdim=True).clamp(min=1e-6)
         for seeds in (foreground, background)
     )
     return f / (f + g).clamp(min=1e-12)
 
 
-def _walk(likeness: Tensor, start: Tensor, inside: Tensor) -> Tensor:
-    itself = likeness.diagonal(dim1=1, dim2=2)
-    total = (likeness.sum(2) - itself).clamp(min=1e-12)
+def _walk(likeness: _Likeness, start: Tensor, inside: Tensor) -> Tensor:
+    others, _ = likeness  # a token is no neighbour of its own
+    total = others.sum(2).clamp(min=1e-12)
     probs = start
     for _ in range(STEPS):
-        # a token is no neighbour of its own
-        neighbours = ((likeness @ probs[:, :, None])[:, :, 0] - itself * probs) / total
+        neighbours = (others @ probs[:, :, None])[:, :, 0] / total
         probs = ((1 - PERSISTENCE) * start + PERSISTENCE * neighbours) * inside
     return probs.clamp(0, 1)
 

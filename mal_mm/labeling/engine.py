@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ..geometry import (
 )
 from ..instant import colour_stages
 from ..models.instant_labeler import InstantLabeler
-from ..models.mask_auto_labeler import NETWORKS, REFINEMENTS, MaskAutoLabeler
+from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler, refinement_name
 from .box_clip import RELEASED, clip_to_box
 from .drawing import Drawing, average_drawings
 from .hole_carving import carve_holes_on_crop
@@ -43,7 +44,7 @@ class Crop:
     Attributes:
         pixels: (S, S, 3) uint8 RGB.
         window: (4,) int, image pixels.
-        crop_box: (4,) float32, crop pixels.
+        crop_box: (4,) float32, crop pixels, of the box and the tolerance around it.
         box: (4,) xyxy, image pixels.
         image_hw: height and width of the image.
         views: the same box with other margins.
@@ -131,19 +132,20 @@ class LabelingEngine:
         overlaps: str = 'keep',
         box_tolerance: float | str | None = None,
     ) -> None:
-        # configs of the first version say False or True
-        refine = {False: 'none', True: 'mean-field'}.get(refine, refine)
+        refine = refinement_name(refine)
         if box_tolerance is None:
             box_tolerance = RELEASED if exact_crops else 0.0
         for name, value, known in (
             ('network', network, NETWORKS),
-            ('refine', refine, REFINEMENTS),
+            ('refine', refine, labeler.refinements),
             ('padding', padding, PADDINGS),
             ('overlaps', overlaps, OVERLAPS),
         ):
             if value not in known:
                 raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
-        if box_tolerance != RELEASED and not 0 <= float(box_tolerance) < np.inf:
+        if box_tolerance != RELEASED and not (
+            isinstance(box_tolerance, Real) and 0 <= box_tolerance < np.inf
+        ):
             raise ValueError(
                 f"`box_tolerance` must be a number of pixels >= 0 or '{RELEASED}', "
                 f'got {box_tolerance!r}'
@@ -192,6 +194,9 @@ class LabelingEngine:
         boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
         image_hw = image.shape[:2]
         visible = clip_boxes(boxes, image_hw)
+        # the box mask zeroes all else, so that it has to let through what is kept in the end
+        tolerance = 0.0 if self.box_tolerance == RELEASED else float(self.box_tolerance)
+        loose = boxes + tolerance * np.array([-1, -1, 1, 1])
         views = [
             [
                 Crop(
@@ -199,11 +204,13 @@ class LabelingEngine:
                         image, window, self.crop_size, self.padding, exact=self.exact_crops
                     ),
                     window,
-                    box_to_crop(box, window, image_hw, self.crop_size),
+                    box_to_crop(reach, window, image_hw, self.crop_size),
                     box,
                     image_hw,
                 )
-                for box, window in zip(boxes, expand_fixed(visible, margin), strict=True)
+                for box, reach, window in zip(
+                    boxes, loose, expand_fixed(visible, margin), strict=True
+                )
             ]
             for margin in self._margins
         ]

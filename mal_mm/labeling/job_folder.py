@@ -102,8 +102,8 @@ class JobFolder:
         if foreign:
             raise JobError(
                 f'{self.path} is no folder of a labeling run: it has no {IDENTITY}, but holds '
-                f'{", ".join(foreign[:3])}{", ..." if len(foreign) > 3 else ""}; nothing in it was '
-                'touched. Move it away, or choose another --out'
+                f'{", ".join(foreign[:3])}{", ..." if len(foreign) > 3 else ""}; nothing in it '
+                'was touched. Move it away, or choose another --out'
             )
 
     def _check_identity(self, identity: Mapping[str, str], resume: bool) -> None:

@@ -38,19 +38,24 @@ def resolve_overlaps(claims: Sequence[Claim], image_hw: tuple[int, int]) -> list
         image_hw: height and width of the image.
 
     Returns:
-        (h, w) bool for each claim, a part of its mask; of equals the one with the earlier box by
-        coordinates, so that the order of the claims does not matter.
+        (h, w) bool for each claim, a part of its mask. Of equals the one with the earlier box by
+        coordinates gets it, so that the order of the claims does not matter; the same box twice is
+        the same object twice, and both keep it.
     """
     best = np.full(image_hw, -1.0, dtype=np.float32)
     owner = np.full(image_hw, -1, dtype=np.int32)
-    for number in sorted(range(len(claims)), key=lambda n: claims[n].box.tolist()):
-        claim = claims[number]
+    boxes = [tuple(claim.box.tolist()) for claim in claims]
+    places = {box: place for place, box in enumerate(sorted(set(boxes)))}
+    for box, claim in sorted(zip(boxes, claims, strict=True), key=lambda each: each[0]):
         window = _window(claim)
         score = _score(claim)
         wins = claim.mask & (score > best[window])
         best[window][wins] = score[wins]
-        owner[window][wins] = number
-    return [claim.mask & (owner[_window(claim)] == number) for number, claim in enumerate(claims)]
+        owner[window][wins] = places[box]
+    return [
+        claim.mask & (owner[_window(claim)] == places[box])
+        for box, claim in zip(boxes, claims, strict=True)
+    ]
 
 
 def _score(claim: Claim) -> np.ndarray:

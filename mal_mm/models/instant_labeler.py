@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..checkpoints.loading import CheckpointError
 from ..geometry import draw_box_masks
 from ..instant import vote_and_walk
 
@@ -34,6 +35,9 @@ class InstantLabeler(BaseModel):
         data_preprocessor: config of the MALDataPreprocessor.
     """
 
+    # values of `refine` that labeling may ask for
+    refinements = ('none', 'instant')
+
     def __init__(
         self,
         encoder: dict,
@@ -52,8 +56,17 @@ class InstantLabeler(BaseModel):
         self.test_cfg = dict(test_cfg or {})
 
     def init_weights(self) -> None:
-        """Load the encoder's weights: all others would be random, and the masks with them."""
-        self.encoder.load_pretrained()
+        """Load the encoder's weights: there are no others.
+
+        Raises:
+            CheckpointError: they are missing or broken, or `init_cfg` names none: the masks of
+                random weights are random.
+        """
+        if not self.encoder.load_pretrained():
+            raise CheckpointError(
+                'an InstantLabeler draws with pretrained weights and `encoder.init_cfg` names '
+                "none: give it dict(type='Pretrained', checkpoint=PATH)"
+            )
 
     def forward(
         self, inputs: dict[str, Tensor], data_samples: list | None = None, mode: str = 'tensor'
@@ -103,9 +116,9 @@ class InstantLabeler(BaseModel):
         Raises:
             ValueError: `refine` is 'mean-field', which is for a trained labeler.
         """
-        if refine not in ('none', 'instant'):
+        if refine not in self.refinements:
             raise ValueError(
-                f"`refine` must be 'none' or 'instant' for an InstantLabeler, got {refine!r}"
+                f'`refine` must be one of {self.refinements} for an InstantLabeler, got {refine!r}'
             )
         tokens = self.encode(images)
         if flip:

@@ -23,6 +23,11 @@ NETWORKS = ('teacher', 'student', 'both')
 REFINEMENTS = ('none', 'mean-field', 'instant')
 
 
+def refinement_name(refine: str | bool) -> str:
+    """One of `REFINEMENTS`, also for the False and True of configs of the first version."""
+    return {False: 'none', True: 'mean-field'}.get(refine, refine)
+
+
 @MODELS.register_module()
 class MaskAutoLabeler(BaseModel):
     """Student and teacher of the Mask Auto-Labeler.
@@ -48,6 +53,9 @@ class MaskAutoLabeler(BaseModel):
         init_cfg: dict(type='Pretrained', checkpoint=...) for the weights of a whole labeler,
             teacher included.
     """
+
+    # values of `refine` that labeling may ask for
+    refinements = REFINEMENTS
 
     def __init__(
         self,
@@ -282,7 +290,7 @@ class MaskAutoLabeler(BaseModel):
             inputs['box_areas'],
             self.test_cfg.get('network', 'teacher'),
             self.test_cfg.get('flip', False),
-            self.test_cfg.get('refine', 'none'),
+            refinement_name(self.test_cfg.get('refine', 'none')),
         )
         for sample, mask_probs in zip(data_samples, probs, strict=True):
             sample.pred_instances = InstanceData(mask_probs=mask_probs[None])

@@ -8,12 +8,10 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from mal_mm.labeling.mask_cleaning import (
-    Claim,
     fill_holes,
     keep_largest_component,
     mask_to_polygons,
     polygon_iou,
-    resolve_overlaps,
 )
 from mal_mm.labeling.region_rle import encode_region
 
@@ -43,36 +41,6 @@ def test_a_ring_becomes_a_disc_and_its_island_goes():
     ring = picture('###..', '#.#.#', '###..')
     assert keep_largest_component(ring).tolist() == picture('###..', '#.#..', '###..').tolist()
     assert fill_holes(ring).tolist() == picture('###..', '###.#', '###..').tolist()
-
-
-def test_a_disputed_pixel_goes_to_the_surer_instance():
-    left = Claim(np.array([[0.9, 0.6, 0.6]]), np.array([[True, True, True]]), 1, 0)
-    right = Claim(np.array([[0.6, 0.7, 0.2]]), np.array([[True, True, False]]), 1, 1)
-    first, second = resolve_overlaps([left, right], (2, 4))
-    assert first.tolist() == [[True, True, False]]  # of equals the first keeps it
-    assert second.tolist() == [[False, True, False]]
-
-
-@given(
-    shapes=st.lists(
-        st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 5), st.integers(1, 5)),
-        max_size=5,
-    ),
-    seed=st.integers(0, 99),
-)
-def test_resolved_masks_share_no_pixel_and_lose_none(shapes, seed):
-    random = np.random.default_rng(seed)
-    claims = []
-    for top, left, h, w in shapes:
-        probs = random.random((h, w)).astype(np.float32)
-        claims.append(Claim(probs, probs > 0.4, top, left))
-    before, after = np.zeros((9, 9), int), np.zeros((9, 9), int)
-    for claim, mask in zip(claims, resolve_overlaps(claims, (9, 9)), strict=True):
-        h, w = mask.shape
-        window = slice(claim.top, claim.top + h), slice(claim.left, claim.left + w)
-        before[window] += claim.mask
-        after[window] += mask
-    np.testing.assert_array_equal(after, before > 0)
 
 
 @pytest.mark.parametrize(('tolerance', 'least'), [(0.0, 0.99), (1.0, 0.97), (3.0, 0.9)])

@@ -62,14 +62,16 @@ class BackboneEncoder:
             self.init_cfg = init_cfg
         self.load_pretrained()
 
-    def load_pretrained(self) -> None:
-        """Load the checkpoint that `init_cfg` names, if it names one.
+    def load_pretrained(self) -> bool:
+        """Load the checkpoint that `init_cfg` names, if it names one; whether it does.
 
         Raises:
             CheckpointError: the file is missing, broken, or one of another architecture.
         """
-        for each in self._pretrained():
+        pretrained = self._pretrained()
+        for each in pretrained:
             load_pretrained(self, each['checkpoint'], self.convert_state, each.get('prefix'))
+        return bool(pretrained)
 
     def _pretrained(self) -> list[dict]:
         return [each for each in _listed(self.init_cfg) if each['type'] in _PRETRAINED]
