@@ -16,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
 from labeling_options import (
     add_drawing_options,
     add_file_options,
