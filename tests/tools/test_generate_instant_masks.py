@@ -15,8 +15,7 @@ from pycocotools import mask as coco_mask
 from sharp_labeler import blotches, write_sharp_labeler
 from tiny_instant import write_encoder, write_instant_config
 
-TOOLS = Path(__file__).parents[2] / 'tools'
-TOOL = TOOLS / 'generate_pseudo_masks.py'
+TOOL = Path(__file__).parents[2] / 'tools' / 'generate_pseudo_masks.py'
 ADDRESS = 'https://example.org/encoders/tiny_pretrain.pth'
 BOXES = [[5, 5.5, 55, 45], [20, 30, 90, 55], [70, 10, 40, 50]]
 
@@ -25,9 +24,7 @@ BOXES = [[5, 5.5, 55, 45], [20, 30, 90, 55], [70, 10, 40, 50]]
 def call_tool():
     spec = importlib.util.spec_from_file_location('generate_pseudo_masks', TOOL)
     module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(TOOLS))
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module.main
 
 
