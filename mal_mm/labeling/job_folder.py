@@ -68,7 +68,12 @@ class JobFolder:
 
     def close(self) -> None:
         """Let go of the lock; a folder in which nothing is yet goes too."""
-        if self.path.is_dir() and {each.name for each in self.path.iterdir()} == {LOCK}:
+        # without the lock it may be the folder of a run that has just started
+        if (
+            self.lock.held
+            and self.path.is_dir()
+            and {each.name for each in self.path.iterdir()} == {LOCK}
+        ):
             self.remove()
         self.lock.release()
 
@@ -102,8 +107,8 @@ class JobFolder:
         if foreign:
             raise JobError(
                 f'{self.path} is no folder of a labeling run: it has no {IDENTITY}, but holds '
-                f'{", ".join(foreign[:3])}{", ..." if len(foreign) > 3 else ""}; nothing in it was '
-                'touched. Move it away, or choose another --out'
+                f'{", ".join(foreign[:3])}{", ..." if len(foreign) > 3 else ""}; nothing in it '
+                'was touched. Move it away, or choose another --out'
             )
 
     def _check_identity(self, identity: Mapping[str, str], resume: bool) -> None:
