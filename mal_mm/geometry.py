@@ -80,7 +80,8 @@ def expand_randomly(
 
     Source: `paper` is MAL Sec. 3.1 (theta_x, theta_y ~ U[0, theta]; left and top get
     beta ~ U[0, theta_x|y], right and bottom the rest). `released`: four independent margins
-    U[0, theta], left and top times a gate g ~ U[0, 1], right and bottom times 1 - g.
+    U[0, theta] and one gate per axis, g_x, g_y ~ U[0, 1]: left times g_x, right times 1 - g_x,
+    top times g_y, bottom times 1 - g_y.
 
     Args:
         box_xyxy: (4,) real image coordinates.
@@ -96,8 +97,8 @@ def expand_randomly(
     """
     if rule == 'released':
         margins = rng.uniform(0, theta, 4)
-        gate = rng.uniform()
-        margins *= (gate, gate, 1 - gate, 1 - gate)
+        gates = rng.uniform(0, 1, 2)
+        margins *= np.concatenate([gates, 1 - gates])
     elif rule == 'paper':
         totals = rng.uniform(0, theta, 2)
         first = rng.uniform(0, 1, 2) * totals

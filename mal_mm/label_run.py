@@ -27,8 +27,6 @@ from .two_phase.configs import write_config
 from .two_phase.process import last_lines, run_logged
 from .two_phase.state import DONE, FAILED, RefusedError, RunState, only_one
 
-INSTANT_CONFIG = 'mal_mm::mal/instant_dinov2_small.py'
-TRAINED_CONFIG = 'mal_mm::mal/small_set.py'
 # boxes below which there is nothing to learn from, for --method auto
 LEAST_BOXES = 20
 # measured on one core of an x86-64 with AVX-512 bf16; elsewhere it may take three times as long
@@ -78,6 +76,7 @@ class LabelRun:
             dict(
                 ann=f'{args.ann.name} (sha256 {sha256(args.ann)[:16]})',
                 img_root=str(args.img_root.resolve()),
+                train_config=args.train_config,
                 identity={key: str(value) for key, value in self.job.identity.items()},
             ),
             _OUTPUTS,
@@ -96,7 +95,7 @@ class LabelRun:
             f'{self._boxes} boxes. 1. Instant masks, about {_duration(instant)}: {self.args.out}'
         ]
         if self.method != 'instant':
-            loop = Config.fromfile(find_config(TRAINED_CONFIG)).train_cfg
+            loop = Config.fromfile(find_config(self.args.train_config)).train_cfg
             wanted = max(self._boxes * loop.iters_per_box, loop.min_iters)
             training = min(wanted, loop.max_iters) * _SECONDS_AN_ITERATION / (10 if gpu else 1)
             last = 'they replace the instant masks'
@@ -166,7 +165,7 @@ class LabelRun:
         """Learn from the boxes, with the instant masks as a start."""
         config_path = self.work_dir / 'labeler.py'
         if not config_path.exists():
-            cfg = Config.fromfile(find_config(TRAINED_CONFIG))
+            cfg = Config.fromfile(find_config(self.args.train_config))
             cfg.update(
                 ann_file=str(self.args.ann.resolve()),
                 img_root=str(self.args.img_root.resolve()),
@@ -220,7 +219,9 @@ class LabelRun:
                 part.unlink(missing_ok=True)
             return
         data = read_coco(self._path(step))
-        data['mal_mm'] = {**data['mal_mm'], 'choice': choice}
+        fits = ', '.join(f'{name} {fit:.3f}' for name, fit in choice['fit'].items())
+        kept = f'{step} masks (how well masks fit boxes and colours: {fits})'
+        data['mal_mm'] = {**data['mal_mm'], 'kept': kept, 'choice': choice}
         write_coco(data, self.args.out)
 
     def _report(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .compat.config_bases import find_config
+from .compat.config_options import check_option_keys
 from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
@@ -56,6 +58,8 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
+        for warning in check_option_keys(cfg, args.cfg_options):
+            print(f'warning: {warning}', file=sys.stderr)
         cfg.merge_from_dict(args.cfg_options)
     apply_mal_masks(cfg, args.cfg_options)
     apply_labeler_data(cfg)

@@ -13,7 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-from labeling_options import add_drawing_options, add_machine_options, add_weight_options
+sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
+from labeling_options import (
+    add_drawing_options,
+    add_machine_options,
+    add_weight_options,
+)
 
 EXAMPLES = """examples:
   # the boxes of any detector of MMDetection: COCO results, here work_dirs/dino.bbox.json

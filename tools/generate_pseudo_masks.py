@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
 from labeling_options import (
     add_drawing_options,
     add_file_options,

@@ -16,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
 from labeling_options import (
     add_drawing_options,
     add_file_options,
@@ -60,6 +61,11 @@ def parse_args() -> argparse.Namespace:
         '--config',
         default='mal_mm::mal/instant_dinov2_small.py',
         help='the instant labeler: one of configs/mal/instant_* (default: %(default)s)',
+    )
+    how.add_argument(
+        '--train-config',
+        default='mal_mm::mal/small_set.py',
+        help='the labeler that is trained (default: %(default)s)',
     )
     how.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of --config'

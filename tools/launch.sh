@@ -98,7 +98,7 @@ launch_ranks() {
   find_python
   # torchrun would set one thread as well, but with a page of warning.
   export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-  exec "$python" -m torch.distributed.run \
+  exec "$python" "$tools/ranks.py" \
     --nnodes="$nodes" --node_rank="$node" --nproc_per_node="$processes" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$(choose_port)" \
     "$tools/$script" "$@" --launcher pytorch

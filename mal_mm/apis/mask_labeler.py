@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,24 @@ from ..labeling.pseudo_mask import PseudoMask
 from ..models.instant_labeler import InstantLabeler
 
 INSTANT_SIZES = ('small', 'base', 'large')
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device of a name; None: the GPU if there is one.
+
+    Raises:
+        ValueError: there is no such device on this machine.
+    """
+    try:
+        found = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        torch.empty(1, device=found)  # refuses what is not there
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [''])[0]
+        raise ValueError(
+            f'device {str(device)!r} cannot be used here ({reason}); this machine shows '
+            f'{torch.cuda.device_count()} GPUs, and cpu always works'
+        ) from None
+    return found
 
 
 class MaskLabeler:
@@ -48,7 +66,7 @@ class MaskLabeler:
         amp: half precision on a GPU.
         weights: folder of an instant labeler's weights; None: see
             `checkpoints.public_weights.weight_folders`.
-        download: fetch them if they are missing.
+        download: fetch them if they are missing; a function is asked first, with a question.
         **options: further ones of LabelingEngine (refine, margin, exact_crops,
             largest_component, ...), None likewise.
 
@@ -69,14 +87,14 @@ class MaskLabeler:
         batch_size: int = 32,
         amp: bool = True,
         weights: str | Path | None = None,
-        download: bool = False,
+        download: bool | Callable[[str], bool] = False,
         **options: object,
     ) -> None:
         register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
         if not isinstance(config, Config):
             config = Config.fromfile(find_config(config))
-        device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        device = find_device(device)
         self.config = config
         instant = config.model.type == InstantLabeler.__name__
         if instant:

@@ -72,7 +72,7 @@ def fetch_weights(address: str, announce: Callable[[str], object] = print) -> Pa
 def use_local_weights(
     model: MutableMapping[str, Any],
     folder: str | Path | None = None,
-    may_download: bool = False,
+    may_download: bool | Callable[[str], bool] = False,
     announce: Callable[[str], object] = print,
 ) -> None:
     """Put files of this machine in place of the addresses in a model's config.
@@ -80,7 +80,7 @@ def use_local_weights(
     Args:
         model: config of a model; the `init_cfg` of its parts are changed in place.
         folder: look here only.
-        may_download: fetch what is missing.
+        may_download: fetch what is missing; a function is asked first, with a question.
         announce: told what is downloaded, from where.
 
     Raises:
@@ -94,8 +94,10 @@ def use_local_weights(
         if not is_address(address):
             continue
         path = find_weights(address, folders)
-        if path is None and may_download:
-            path = fetch_weights(address, announce)
+        if path is None:
+            question = f'{Path(urlparse(address).path).name} is not here. Download {address}?'
+            if may_download(question) if callable(may_download) else may_download:
+                path = fetch_weights(address, announce)
         if path is None:
             places = ' and '.join(str(each) for each in folders or weight_folders())
             raise CheckpointError(

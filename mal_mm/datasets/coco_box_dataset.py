@@ -10,6 +10,8 @@ from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
 from ..formats.coco import read_coco, split_usable
+from ..formats.errors import AnnotationError
+from ..formats.image_size import stated_size
 from ..formats.paths import image_file_name, resolve_under
 
 
@@ -56,15 +58,34 @@ class CocoBoxDataset(BaseDetDataset):
                     ann_id=annotation.get('id'),
                 )
             )
-        root = Path(self.data_prefix.get('img') or self.data_root or '.')
-        return [
-            dict(
-                img_path=str(resolve_under(root, image_file_name(image))),
-                img_id=image['id'],
-                width=image.get('width'),
-                height=image.get('height'),
-                instances=by_image[image['id']],
+        if not usable:
+            raise AnnotationError(
+                f'{self.ann_file}: has no usable box to train on'
+                + (f': annotation {skips[0].annotation_id!r}: {skips[0].reason}' if skips else '')
             )
-            for image in data['images']
-            if image['id'] in by_image
-        ]
+        root = Path(self.data_prefix.get('img') or self.data_root or '.')
+        records, refused = [], []
+        for image in data['images']:
+            if image['id'] not in by_image:
+                continue
+            try:
+                path = resolve_under(root, image_file_name(image))
+            except ValueError as error:
+                refused.append(str(error))
+                continue
+            width, height = stated_size(image)
+            records.append(
+                dict(
+                    img_path=str(path),
+                    img_id=image['id'],
+                    width=width,
+                    height=height,
+                    instances=by_image[image['id']],
+                )
+            )
+        if refused:
+            said = f'{self.ann_file}: {len(refused)} images left out ({refused[0]})'
+            if not records:
+                raise AnnotationError(said)
+            MMLogger.get_current_instance().warning(said)
+        return records

@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..formats.box_survey import survey_boxes
 from .background import find_background
 from .box_records import boxes_only
 from .random_state import numpy_seed
@@ -38,8 +39,8 @@ class RoIDataset(Dataset):
     Args:
         dataset: config of the wrapped dataset (or a built one). It gives images and boxes; its
             pipeline is not run.
-        pipeline: transforms of a sample, which starts as dict(img_path, img_id, box (4,) xyxy,
-            box_area, box_index, ann_id, is_background, gt_bboxes_labels (1,)).
+        pipeline: transforms of a sample, which starts as dict(img_path, img_id, width,
+            height, box (4,) xyxy, box_area, box_index, ann_id, is_background, gt_bboxes_labels (1,)).
         min_area: keep boxes with a larger area, in image px^2 (released 2048).
         min_side: keep boxes with both sides longer, in image px (released 2).
         views_per_box: None draws a new crop each time; k makes k samples of each box, the same
@@ -153,15 +154,24 @@ class RoIDataset(Dataset):
         }
         reasons = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
         of_all = f'{ignored + len(boxes)} boxes in {len(self.dataset)} images'
+        step = len(boxes) // 10_000 + 1  # of millions, some tell
+        strange = '; '.join(self._survey(boxes[::step][positive[::step]]))
         if not large.any():
-            cure = 'lower `min_area` / `min_side`' if small else 'check `ann_file`'
+            cure = strange or ('lower `min_area` / `min_side`' if small else 'check `ann_file`')
             raise ValueError(
                 f'no box left to train on: {of_all}, dropped: {reasons or "none"}; {cure}'
             )
-        MMLogger.get_current_instance().info(
-            f'RoIDataset: {int(large.sum())} of {of_all}, dropped: {reasons or "none"}'
-        )
+        logger = MMLogger.get_current_instance()
+        said = f'RoIDataset: {int(large.sum())} of {of_all}, dropped: {reasons or "none"}'
+        if large.sum() < 0.8 * (ignored + len(boxes)) or strange:
+            logger.warning(f'{said}{f"; {strange}" if strange else ""}')
+        else:
+            logger.info(said)
         return large
+
+    @staticmethod
+    def _survey(boxes: np.ndarray) -> list[str]:
+        return survey_boxes(boxes, np.full((len(boxes), 2), np.nan))
 
     def __len__(self) -> int:
         if not self._fully_initialized:
@@ -176,6 +186,8 @@ class RoIDataset(Dataset):
         sample = dict(
             img_path=info['img_path'],
             img_id=info.get('img_id'),
+            width=info.get('width'),
+            height=info.get('height'),
             box=box,
             box_area=float((box[2] - box[0]) * (box[3] - box[1])),
             box_index=instance,

@@ -34,7 +34,7 @@ from .scores import KINDS, Scores
 
 _CHUNK = 1024
 # For the question whether a box is one at all.
-BOUNDLESS = {0: {'width': math.inf, 'height': math.inf}}
+BOUNDLESS: dict[int, dict] = {0: {}}
 
 
 def mask_iou(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+# part of the names of temporary files: a number of a process means something on its machine alone
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 @contextmanager
@@ -40,7 +46,9 @@ def atomic_write(
     target = path.resolve()
     _refuse_impossible(path, target)
     # Not tempfile.mkstemp: its files are readable by the owner only, whatever the umask says.
-    temporary = target.with_name(f'.{target.name[:100]}.{secrets.token_hex(6)}.tmp')
+    start = f'.{target.name[:100]}.{_HOST}'
+    _remove_remains(target.parent, start)
+    temporary = target.with_name(f'{start}-{os.getpid()}-{secrets.token_hex(3)}.tmp')
     text = {'encoding': encoding, 'newline': '\n'} if mode == 'w' else {}
     try:
         with temporary.open(mode.replace('w', 'x'), **text) as file:
@@ -57,6 +65,27 @@ def atomic_write(
                 error.errno or errno.EIO, f'cannot write: {reason}', str(path)
             ) from error
         raise
+
+
+def _remove_remains(folder: Path, start: str) -> None:
+    """Delete what processes of this machine that were killed have left of the same file."""
+    for path in folder.glob(f'{glob.escape(start)}-*-*.tmp'):
+        number = path.name.rsplit('-', 2)[1]
+        if number.isdigit() and not is_alive(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    if os.name == 'nt':  # there, asking this way ends it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _refuse_impossible(path: Path, target: Path) -> None:

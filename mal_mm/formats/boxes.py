@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import shorten
+from .image_size import stated_size
 
 _INF = math.inf
 # JSON's whole numbers have no bound, and adding one beyond this to a float raises.
@@ -42,7 +43,7 @@ def box_problem(
     Args:
         annotation: a COCO annotation; `bbox` is [x, y, width, height] in image pixels.
         images_by_id: see `index_images`; an image without width or height is not held against
-            its boxes.
+            its boxes, see `image_size`.
         categories_by_id: see `index_categories`; None: any category will do.
 
     Returns:
@@ -108,10 +109,7 @@ def _reference_problem(
 def _outside_problem(box: list[float], image: Mapping[str, Any]) -> str | None:
     x, y, w, h = box
     # An unknown side is taken as endless; left of and above the image stay outside.
-    width, height = (
-        side if isinstance(side, (int, float)) and side > 0 else _INF
-        for side in (image.get('width'), image.get('height'))
-    )
+    width, height = (_INF if side is None else side for side in stated_size(image))
     if x + w > 0 and y + h > 0 and x < width and y < height:
         return None
     size = f'{width} x {height} ' if width < _INF and height < _INF else ''

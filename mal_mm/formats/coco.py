@@ -64,16 +64,19 @@ class CocoStream:
 
     Args:
         path: see `read_coco`; the same errors.
+        images_alone: annotations may be missing, as in the files of test sets.
 
     Attributes:
         value: the file's object, with an empty list as `annotations`.
         count: number of annotations.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, images_alone: bool = False) -> None:
         self.path = Path(path)
         self._stream = JsonStream(path, 'annotations')
         self.value = self._stream.value
+        if images_alone and isinstance(self.value, dict):
+            self.value.setdefault('annotations', [])
         self.count = self._stream.count
         _check_top(self.value, path)
 
@@ -183,8 +186,16 @@ def _records(data: Mapping[str, Any], key: str, path: str | Path) -> list[dict[s
         )
     records = data[key]
     if not isinstance(records, list):
+        cure = ''
+        if (
+            isinstance(records, dict)
+            and records
+            and isinstance(next(iter(records.values())), dict)
+        ):
+            # as LIVECell has them
+            cure = f'; write its values as a list, without their keys: list({key}.values())'
         raise AnnotationError(
-            f'{path}: {key!r} must be a list of objects, got {_json_type(records)}'
+            f'{path}: {key!r} must be a list of objects, got {_json_type(records)}{cure}'
         )
     for i, record in enumerate(records):
         _check_record(record, key, i, path)

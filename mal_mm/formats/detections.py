@@ -54,7 +54,7 @@ class DetectionStream:
     """
 
     def __init__(self, ann: str | Path, detections: str | Path) -> None:
-        self.value = CocoStream(ann).value
+        self.value = CocoStream(ann, images_alone=True).value
         self._detections = read_detections(detections)
         self.count = len(self._detections)
 

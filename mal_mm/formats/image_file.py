@@ -70,8 +70,8 @@ def decode_image(content: bytes, turn: bool = True) -> np.ndarray:
         raise ValueError('UnidentifiedImageError: is no image of a known kind') from None
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f'DecompressionBombError: {error}; if it is meant to be so large, set {PIXELS_VARIABLE} to its number of '
-            'pixels'
+            f'DecompressionBombError: {error}; if it is meant to be so large, set '
+            f'{PIXELS_VARIABLE} to its number of pixels'
         ) from None
     except Exception as error:
         raise ValueError(f'{type(error).__name__}: {without_addresses(error)}') from error

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from .errors import shorten
+
+_MAX_NAME = 4096  # of the longest path that Linux takes
 
 
 def image_file_name(image: Mapping[str, Any]) -> Any:
@@ -23,7 +28,9 @@ def image_file_name(image: Mapping[str, Any]) -> Any:
         record has neither. Not checked: that is up to `resolve_under`.
     """
     if image.get('file_name') is None and isinstance(image.get('coco_url'), str):
-        return urlsplit(image['coco_url']).path.lstrip('/')
+        with suppress(ValueError):  # no address at all: then it is the name, and is not found
+            return urlsplit(image['coco_url']).path.lstrip('/')
+        return image['coco_url']
     return image.get('file_name')
 
 
@@ -46,12 +53,14 @@ def resolve_under(root: str | Path, file_name: str) -> Path:
 
     def refuse(reason: str) -> ValueError:
         return ValueError(
-            f'`file_name` {file_name!r} {reason}; file names must lie under the image folder '
-            f"'{root}', give them relative to it"
+            f'`file_name` {shorten(file_name, 200)} {reason}; file names must lie under the image '
+            f"folder '{root}', give them relative to it"
         )
 
     if not isinstance(file_name, str):
         raise refuse(f'is {type(file_name).__name__}, not a string')
+    if len(file_name) > _MAX_NAME:
+        raise refuse(f'is {len(file_name)} letters long')
     if '\0' in file_name:
         raise refuse('holds a NUL character')
     # Backslashes separate folders on Windows only, but a file written there may be read here.

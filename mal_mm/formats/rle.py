@@ -17,6 +17,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from .errors import AnnotationError, shorten
+from .image_size import stated_size
 
 # A compressed count is a series of characters '0'..'o', five bits each, lowest first; all but
 # its last have the sixth bit set, that is, lie at 'P' (80) or above.
@@ -59,6 +60,14 @@ def segmentation_to_rle(
     """
     if not segmentation:
         return None
+    if isinstance(segmentation, dict):
+        width, height = stated_size({'width': width, 'height': height})
+    else:  # the error about a size that polygons cannot do with shows what was given
+        sides = stated_size({'width': width, 'height': height})
+        width, height = (
+            given if known is None else known
+            for given, known in zip((width, height), sides, strict=True)
+        )
     if isinstance(segmentation, dict):
         return _checked_rle(segmentation, height, width)
     return _polygons_to_rle(segmentation, height, width)

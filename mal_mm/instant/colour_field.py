@@ -24,6 +24,8 @@ _MAX_EVIDENCE = 3.0
 # colours closer than this (Lab) are noise
 _MIN_RANGE = 16.0
 _MIN_CONTRAST = 0.5
+# weights are counted in parts of
+_UNIT = 2**16
 # neighbours at these distances
 _DISTANCES = (1, 2, 4)
 _DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -83,7 +85,9 @@ def _log_ratio(cells: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
 def _colour_model(cells: Tensor, weights: Tensor) -> Tensor:
     """(N, cells) smoothed share of each colour."""
     N = len(cells)
-    counts = weights.new_zeros(N, _BINS**3).scatter_add_(1, cells, weights)
+    # in whole numbers: a GPU adds in any order, and sums of floats would differ from run to run
+    whole = (weights * _UNIT).round().long()
+    counts = whole.new_zeros(N, _BINS**3).scatter_add_(1, cells, whole).to(weights) / _UNIT
     offsets = torch.arange(-3, 4, device=weights.device, dtype=weights.dtype)
     kernel = torch.exp(-0.5 * (offsets / _SMOOTHING) ** 2)
     kernel = (kernel / kernel.sum()).view(1, 1, -1)

@@ -57,7 +57,7 @@ def label_coco(
     annotations = data['annotations']
     images = index_images(data, path)
     plan = make_plan(data, annotations, path, selection)
-    summary = Summary(annotations=plan.count, passed=plan.passed)
+    summary = Summary(annotations=plan.count, passed=plan.passed, warnings=plan.survey())
 
     def change(place: int, fields: dict) -> None:
         annotation = annotations[place]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
+from ..compat.config_options import check_option_keys
 from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
 from ..formats.plain_file import sha256
@@ -39,6 +40,17 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise OSError(f'{name} {path} is a folder; give the name of a file')
     if args.threads < 1:
         raise ValueError(f'--threads must be at least 1, got {args.threads}')
+    if args.batch_size != 'auto' and not (args.batch_size.isdigit() and int(args.batch_size)):
+        raise ValueError(f'--batch-size must be a number from 1, or auto, got {args.batch_size!r}')
+    for name, values, low, high in (
+        ('--min-quality', [args.min_quality], 0, 1),
+        ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
+        ('--margin', args.margin or [], 0, 10),
+        ('--mask-threshold', args.mask_threshold or [], 0, 1),
+    ):
+        for value in values:
+            if not low <= value <= high:  # NaN neither
+                raise ValueError(f'{name} must be from {low} to {high}, got {value}')
 
 
 def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
@@ -52,6 +64,8 @@ def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
         parser = argparse.ArgumentParser(prog='--cfg-options', add_help=False)
         parser.add_argument('--cfg-options', nargs='+', action=DictAction)
         changes = parser.parse_args(['--cfg-options', *cfg_options]).cfg_options
+        for warning in check_option_keys(config, changes):
+            print(f'warning: {warning}', file=sys.stderr)
         config.merge_from_dict(changes)
     return config
 
@@ -79,7 +93,9 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
-    instant = dict(weights=args.weights, download=args.download) if checkpoint is None else {}
+    instant = {}
+    if checkpoint is None:
+        instant = dict(weights=args.weights, download=args.download or _ask)
     labeler = MaskLabeler(
         config,
         checkpoint,
@@ -145,6 +161,8 @@ def make_job(
 def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary | None:
     """Do a job behind a progress bar, and say in a few lines what came out."""
     start, ranks = time.time(), get_world_size()
+    for warning in job.plan.survey() if get_rank() == 0 else ():
+        print(f'warning: {warning}', file=sys.stderr)
     bar = tqdm(
         unit='box',
         desc=title if ranks == 1 else f'{title} (rank 0 of {ranks})',
@@ -176,6 +194,8 @@ def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary 
 
 def finish(args: argparse.Namespace, summary: Summary, seconds: float) -> int:
     """Write what else was asked for, list what was skipped; the exit status."""
+    for warning in summary.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     if args.summary:
         with atomic_write(args.summary) as file:
             json.dump({**summary.as_dict(), 'seconds': round(seconds, 1)}, file, indent=2)
@@ -190,6 +210,14 @@ def finish(args: argparse.Namespace, summary: Summary, seconds: float) -> int:
             print(f'  {count} x {reason}', file=sys.stderr)
         return 3
     return 0
+
+
+def _ask(question: str) -> bool:
+    """Ask a person, if there is one."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f'{question} [y/N] ', end='', file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ('y', 'yes')
 
 
 def _single(values: list[float] | None) -> float | list[float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..formats.image_hints import name_hint
 from ..formats.paths import resolve_under
 from .job import LabelingJob
 
@@ -24,8 +25,8 @@ def describe_job(job: LabelingJob, limit: int = 20) -> tuple[str, int]:
         try:
             path = resolve_under(job.img_root, plan.file_names[index])
             if not path.is_file():
-                missing.append(f'{path}: no such image')
-        except ValueError as error:
+                missing.append(f'{path}: no such image{name_hint(path)}')
+        except (OSError, ValueError) as error:
             missing.append(str(error))
     lines = [
         f'{job.ann}: {plan.count} annotations, {len(plan.places)} boxes to label in '
@@ -33,6 +34,11 @@ def describe_job(job: LabelingJob, limit: int = 20) -> tuple[str, int]:
         f'usable box, {len(missing)} images cannot be found'
     ]
     problems += missing
+    lines += [f'warning: {each}' for each in plan.survey()]
+    if images and len(missing) == len(images):
+        lines.append(
+            f'none of the images is under --img-root {job.img_root}; the run would refuse to start'
+        )
     lines += [f'  {problem}' for problem in problems[:limit]]
     if len(problems) > limit:
         lines.append(f'  and {len(problems) - limit} more')

@@ -64,7 +64,15 @@ def read_stamped(path: str | Path) -> tuple[np.ndarray, ImageStamp]:
             return decode_image(again), stamp
     except ValueError as error:
         problem = error
-    raise OSError(f'{path}: cannot be decoded ({problem})')
+    raise OSError(f'{_shown(path)}: cannot be decoded ({problem})')
+
+
+def is_there(img_root: str | Path, file_name: Any) -> bool:
+    """Whether there is something under an image's name, of whatever kind."""
+    try:
+        return resolve_under(img_root, file_name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def find_changed(
@@ -105,9 +113,14 @@ def _read(path: str | Path) -> tuple[bytes, ImageStamp]:
             except OSError as second:
                 error = second
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            raise FileNotFoundError(f'{path}: no such image{name_hint(path)}') from None
+            raise FileNotFoundError(f'{_shown(path)}: no such image{name_hint(path)}') from None
         reason = error.strerror or str(error)
-        raise OSError(f'{path}: cannot be decoded (cannot be read: {reason})') from error
+        raise OSError(f'{_shown(path)}: cannot be decoded (cannot be read: {reason})') from error
+
+
+def _shown(path: str | Path) -> str:
+    text = str(path)
+    return text if len(text) <= 600 else f'{text[:300]}...{text[-100:]}'
 
 
 def _read_once(path: str | Path) -> tuple[bytes, ImageStamp]:

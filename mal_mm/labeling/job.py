@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from ..compat.cpu_ranks import patient_group
 from ..formats.coco import CocoStream, index_images, write_coco
 from ..formats.detections import DetectionStream
+from ..formats.image_hints import name_hint
+from ..formats.paths import resolve_under
 from ..formats.plain_file import sha256
 from ..models.encoders import log_cache_counts
 from .coco_labeling import cut_plan
 from .engine import LabelingEngine
-from .image_io import find_changed
+from .image_io import find_changed, is_there
 from .job_folder import JobError, JobFolder
 from .part_files import PartIndex, PartWriter
 from .plan import Plan, Selection, make_plan
@@ -115,8 +118,8 @@ class LabelingJob:
                 raise problem
             if problems:
                 raise JobError(
-                    f'{"; ".join(problems)}. What was done is kept: call the same with --resume to '
-                    'go on'
+                    f'{"; ".join(problems)}. What was done is kept: call the same with --resume '
+                    'to go on'
                 )
             return self._finish() if get_rank() == 0 else None
         finally:
@@ -191,6 +194,7 @@ class LabelingJob:
         if get_rank() == 0:
             said[1] = identity = self._identity()
             try:
+                self._refuse_empty_root()
                 self._folder.open(identity, resume)
                 index = self._index()
                 self._check_images(index)
@@ -230,6 +234,19 @@ class LabelingJob:
             'boxes': str(len(self.plan.places)),
             **{key: str(value) for key, value in self.identity.items()},
         }
+
+    def _refuse_empty_root(self) -> None:
+        indices = np.unique(self.plan.image_indices).tolist()
+        names = [self.plan.file_names[index] for index in indices]
+        if names and not any(is_there(self.img_root, name) for name in names):
+            hint = ''
+            with suppress(ValueError):
+                hint = name_hint(resolve_under(self.img_root, names[0]))
+            raise JobError(
+                f'none of the {len(names)} images is under --img-root {self.img_root} '
+                f'({names[0]!r} for one{hint}); give the folder that the file names are relative '
+                'to'
+            )
 
     def _check_images(self, index: PartIndex) -> None:
         changed = find_changed(self.img_root, self.plan.file_names, index.images)
@@ -281,7 +298,9 @@ class LabelingJob:
                 f'the run, so that the masks in {self.folder} do not fit it; delete that folder '
                 'and start anew'
             )
-        summary = Summary(annotations=self.plan.count, passed=self.plan.passed)
+        summary = Summary(
+            annotations=self.plan.count, passed=self.plan.passed, warnings=self.plan.survey()
+        )
         images = index_images(stream.value, self.ann)
         data = {key: value for key, value in stream.value.items() if key != 'mal_mm'}
         head = dict(self.identity)

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..formats.atomic import is_alive
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -123,7 +125,7 @@ class JobLock:
     def _take_by_name(self) -> bool:
         owner = self._owner()
         here = owner.get('host') == socket.gethostname()
-        if here and not _is_alive(owner.get('pid')):
+        if here and not (type(owner.get('pid')) is int and is_alive(owner['pid'])):
             self.path.unlink(missing_ok=True)
         elif not owner and self.path.is_file() and not self.path.stat().st_size:
             self.path.unlink(missing_ok=True)  # left by the attempt to lock it
@@ -171,15 +173,3 @@ class JobLock:
         if owner and owner.get('host') != socket.gethostname():
             cure += f'; if it is gone for certain, delete {self.path}'
         return f'{self.path.parent} is in use: {who}; {cure}'
-
-
-def _is_alive(pid: object) -> bool:
-    if type(pid) is not int or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -211,7 +211,7 @@ class PartIndex:
         return np.sort(self.plan.places[self._part[self.plan.places] < 0]).tolist()
 
     def fields(self) -> Iterator[dict[str, Any] | None]:
-        """The fields of each annotation in the order of the file; None for one that is not planned.
+        """The fields of each annotation in the order of the file; None where none is planned.
 
         Raises:
             OSError: a record can be read no more.

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..formats.box_survey import survey_boxes
 from ..formats.boxes import Skip, box_problem
 from ..formats.coco import index_categories, index_images
+from ..formats.image_size import stated_size
+from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name
 
 
@@ -28,11 +31,26 @@ class Selection:
     only_missing: bool = False
     categories: frozenset[Hashable] | None = None
 
-    def passes(self, annotation: Mapping[str, Any]) -> bool:
-        """Whether an annotation passes through untouched."""
-        if annotation.get('segmentation') and (self.only_missing or annotation.get('iscrowd')):
-            return True
-        return self.categories is not None and annotation.get('category_id') not in self.categories
+    def passes(
+        self, annotation: Mapping[str, Any], image: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether an annotation passes through untouched.
+
+        What an earlier run has skipped never does, so that a rerun labels it.
+
+        Args:
+            annotation: of the file.
+            image: its record, where there is one.
+        """
+        if 'mal_skipped' not in annotation:
+            if annotation.get('iscrowd') and annotation.get('segmentation'):
+                return True
+            if self.only_missing and mask_problem(annotation, image) is None:
+                return True
+        if self.categories is None:
+            return False
+        category_id = annotation.get('category_id')
+        return not isinstance(category_id, Hashable) or category_id not in self.categories
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,15 @@ class Plan:
     count: int
     passed: int = 0
     skips: list[Skip] = field(default_factory=list)
+
+    def survey(self) -> list[str]:
+        """What is strange about the boxes as a whole, see `survey_boxes`."""
+        nothing, step = float('nan'), len(self.places) // 100_000 + 1  # of millions, some tell
+        sizes = [
+            [nothing if side is None else min(side, 2**53) for side in wh] for wh in self.sizes_wh
+        ]
+        sizes = np.array(sizes, dtype=np.float64).reshape(-1, 2)
+        return survey_boxes(self.boxes_xyxy[::step], sizes[self.image_indices[::step]])
 
     def portions(self, num_boxes: int, whole_images: bool = False) -> list[tuple[int, int]]:
         """Cut the boxes into portions of about `num_boxes`, for batching, saving and sharing out.
@@ -106,16 +133,16 @@ def make_plan(
         ValueError: there is no such category as selected.
     """
     selection = selection or Selection()
-    if selection.categories is not None:
-        selection = replace(selection, categories=find_categories(data, selection.categories))
     images = index_images(data, path)
     categories = index_categories(data, path)
+    if selection.categories is not None:
+        selection = replace(selection, categories=find_categories(data, selection.categories))
     index_of = {image_id: index for index, image_id in enumerate(images)}
     coordinates, places, image_indices = array('d'), array('q'), array('i')
     skips, passed, count = [], 0, 0
     for place, annotation in enumerate(annotations):
         count += 1
-        if selection.passes(annotation):
+        if selection.passes(annotation, _image_of(annotation, images)):
             passed += 1
             continue
         problem = box_problem(annotation, images, categories)
@@ -131,7 +158,7 @@ def make_plan(
     order = np.argsort(indices, kind='stable')
     return Plan(
         file_names=[image_file_name(image) for image in images.values()],
-        sizes_wh=[(image.get('width'), image.get('height')) for image in images.values()],
+        sizes_wh=[stated_size(image) for image in images.values()],
         boxes_xyxy=np.frombuffer(coordinates, dtype=np.float64).reshape(-1, 4)[order],
         places=np.frombuffer(places, dtype=np.int64)[order],
         image_indices=indices[order],
@@ -139,6 +166,13 @@ def make_plan(
         passed=passed,
         skips=skips,
     )
+
+
+def _image_of(
+    annotation: Mapping[str, Any], images: Mapping[Hashable, dict[str, Any]]
+) -> dict[str, Any] | None:
+    image_id = annotation.get('image_id')
+    return images.get(image_id) if isinstance(image_id, Hashable) else None
 
 
 def find_categories(data: Mapping[str, Any], names: Iterable[Hashable]) -> frozenset[Hashable]:

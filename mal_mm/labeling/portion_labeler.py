@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..formats.image_size import check_found_size, mask_size
+from ..formats.mask_check import NONE, mask_problem
 from ..formats.paths import resolve_under
 from ..formats.rle import decode_tight
 from .engine import Crop, LabelingEngine
@@ -134,7 +136,7 @@ class PortionLabeler:
             name = self.plan.file_names[piece.image]
             pixels, stamp = read_stamped(resolve_under(self.img_root, name))
             height, width = pixels.shape[:2]
-            _check_size(name, self.plan.sizes_wh[piece.image], (width, height))
+            check_found_size(name, self.plan.sizes_wh[piece.image], (width, height))
         except (OSError, ValueError) as error:
             return [str(error)] * len(boxes), None
         # where a record has no size, its pixels tell which boxes lie beside the image
@@ -147,16 +149,6 @@ class PortionLabeler:
             for inside, box in zip(meets, boxes, strict=True)
         ]
         return made, stamp
-
-
-def _check_size(name: str, stated: tuple[Any, Any], found: tuple[int, int]) -> None:
-    # an image without a size in its record is taken as it is
-    wanted = tuple(said or is_ for said, is_ in zip(stated, found, strict=True))
-    if wanted != found:
-        raise ValueError(
-            f'{name} is {found[0]} x {found[1]} pixels but its record says {wanted[0]} x '
-            f'{wanted[1]}; boxes and image would not fit each other'
-        )
 
 
 def _xywh(box: np.ndarray) -> list[float]:
@@ -221,11 +213,9 @@ def apply_fields(
     annotation.pop('mal_flag', None)
     annotation.pop('mal_polygon_iou', None)
     annotation.update(fields)
-    if 'mal_skipped' in fields and not annotation.get('segmentation'):
-        image_id = annotation.get('image_id')
-        image = images_by_id.get(image_id, {}) if isinstance(image_id, Hashable) else {}
-        size = image.get('height'), image.get('width')
-        image_hw = size if all(type(side) is int and side > 0 for side in size) else (1, 1)
+    image_id = annotation.get('image_id')
+    image = images_by_id.get(image_id, {}) if isinstance(image_id, Hashable) else {}
+    if 'mal_skipped' in fields and mask_problem(annotation, image) == NONE:
         empty = np.zeros((0, 0), dtype=bool)
-        annotation['segmentation'] = encode_region(empty, 0, 0, image_hw)
+        annotation['segmentation'] = encode_region(empty, 0, 0, mask_size(image))
         annotation['area'] = 0

@@ -22,6 +22,7 @@ class Summary:
         empty: masks that came out empty and were replaced by the box.
         ignored: masks below the least quality asked for.
         skips: annotations without a new mask, with the reason.
+        warnings: what is strange about the boxes as a whole.
         qualities: number of masks with a quality in [0, 0.1), [0.1, 0.2), ... [0.9, 1].
     """
 
@@ -31,6 +32,7 @@ class Summary:
     empty: int = 0
     ignored: int = 0
     skips: list[Skip] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     qualities: list[int] = field(default_factory=lambda: [0] * BINS)
     _image_ids: set = field(default_factory=set)
 
@@ -64,6 +66,7 @@ class Summary:
             empty=self.empty,
             ignored=self.ignored,
             quality_histogram=self.qualities,
+            warnings=self.warnings,
             skipped=[
                 dict(annotation_id=skip.annotation_id, reason=skip.reason) for skip in self.skips
             ],

@@ -22,7 +22,10 @@ from mmengine.utils import is_abs
 
 from ..formats.coco import CocoStream, index_categories, index_images
 from ..formats.errors import AnnotationError, shorten
+from ..formats.image_size import stated_size
+from .class_check import check_heads, check_names, check_same_classes
 from .unused_masks import LABEL, Problem, why_unused
+from .val_file_check import IdWatch, check_val_file
 
 
 class MaskFileError(AnnotationError):
@@ -52,6 +55,7 @@ def check_mask_file(cfg: Config) -> list[str]:
         for i, hook in enumerate(cfg.get('custom_hooks') or ())
     }
     warnings = []
+    classes: list[str] | None = None
     training = (cfg.get('train_dataloader') or {}).get('dataset')
     for place, dataset in _of_type(CocoDataset, DATASETS, training, 'train_dataloader.dataset'):
         pipelines = {f'{place}.pipeline': dataset.get('pipeline'), **switches}
@@ -64,10 +68,11 @@ def check_mask_file(cfg: Config) -> list[str]:
         kind = _class_of(dataset, DATASETS)
         if not loaders or not dataset.get('ann_file') or issubclass(kind, CocoPanopticDataset):
             continue
+        classes = _classes(dataset, kind)
+        if classes is not None:
+            check_heads(cfg, classes, f'{place}.metainfo')
         polygons = [name for name, each in loaders.items() if not each.get('poly2mask', True)]
-        path = dataset.ann_file
-        if dataset.get('data_root') and not is_abs(path):
-            path = join_path(dataset.data_root, path)
+        path = _path_of(dataset)
         with get_local_path(path, backend_args=dataset.get('backend_args')) as local_path:
             if not Path(local_path).is_file():
                 option = 'mal_ann_file' if 'mal_ann_file' in cfg else f'{place}.ann_file'
@@ -77,7 +82,61 @@ def check_mask_file(cfg: Config) -> list[str]:
                     f'--cfg-options {option}=FILE'
                 )
             warnings += _check_file(CocoStream(local_path), path, dataset, kind, polygons)
+    if classes is not None:
+        for split in ('val', 'test'):
+            check_evaluation(cfg, split, classes)
     return warnings
+
+
+def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
+    """Make sure that validation or test has the classes and a file that it can go by.
+
+    Files that are not there are left to those who read them.
+
+    Args:
+        cfg: the whole config.
+        split: 'val' or 'test'.
+        classes: of the training data.
+
+    Raises:
+        AnnotationError: it has not; names the key, or the annotation and its field.
+    """
+    loader = cfg.get(f'{split}_dataloader') or {}
+    place = f'{split}_dataloader.dataset'
+    for _, dataset in _of_type(CocoDataset, DATASETS, loader.get('dataset'), place):
+        kind = _class_of(dataset, DATASETS)
+        val_classes = _classes(dataset, kind)
+        if val_classes is None or issubclass(kind, CocoPanopticDataset):
+            continue
+        check_same_classes(classes, val_classes, split)
+        path = Path(_path_of(dataset))
+        if dataset.get('backend_args') or not path.is_file():
+            continue
+        evaluators = cfg.get(f'{split}_evaluator') or []
+        evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+        scored = [_metrics(each) for each in evaluators if each.get('ann_file')]
+        if scored and not issubclass(kind, LVISV05Dataset):
+            check_val_file(path, any('segm' in each for each in scored))
+
+
+def _metrics(evaluator: dict[str, Any]) -> Sequence[str]:
+    metric = evaluator.get('metric', 'bbox')
+    return [metric] if isinstance(metric, str) else list(metric)
+
+
+def _classes(dataset: dict[str, Any], kind: type[CocoDataset]) -> list[str] | None:
+    """Names of a dataset's classes; None where it takes them from elsewhere."""
+    if issubclass(kind, LVISV05Dataset) and 'classes' not in (dataset.get('metainfo') or {}):
+        return None
+    classes = kind._load_metainfo(dataset.get('metainfo')).get('classes') or []
+    return [classes] if isinstance(classes, str) else list(classes) or None
+
+
+def _path_of(dataset: dict[str, Any]) -> str:
+    path = dataset['ann_file']
+    if dataset.get('data_root') and not is_abs(path):
+        path = join_path(dataset['data_root'], path)
+    return path
 
 
 def _of_type(
@@ -125,8 +184,9 @@ def _check_file(
     )
     if not stream.count:
         raise MaskFileError(f'{path} has no annotations; give another file')
-    numbers, examples = Counter(), {}
+    numbers, examples, ids = Counter(), {}, IdWatch(path)
     for annotation in stream:
+        ids.see(annotation)
         problem = problem_of(annotation)
         numbers[problem] += 1
         examples.setdefault(problem, annotation.get('id'))
@@ -159,6 +219,11 @@ def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any,
                     f'{path}: image {image_id!r} has no {key!r}, which {kind.__name__} needs; add '
                     f'it to each image, or take a dataset of another type'
                 )
+        if None in stated_size(image):
+            raise MaskFileError(
+                f'{path}: image {image_id!r} has width {shorten(image["width"])} and height '
+                f'{shorten(image["height"])}, not whole numbers of pixels; mend its record'
+            )
     return images
 
 
@@ -180,6 +245,7 @@ def _category_ids(
             "share no name. Cure: set `metainfo=dict(classes=...)` of the config's datasets to "
             "the file's names and `num_classes` of its heads to their number"
         )
+    check_names(path, names, list(kept))
     swapped = [pair for pair in zip(kept.values(), classes, strict=False) if len(set(pair)) > 1]
     if not swapped:
         return set(kept), []

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..formats.mask_check import mask_problem
+
 LABEL = 'tools/generate_pseudo_masks.py'
 
 
@@ -59,6 +61,11 @@ NO_MASK = Problem(
 CROWD = Problem(
     'are crowds (`iscrowd: 1`), which train no mask',
     'write `iscrowd: 0` where the mask is of one object',
+)
+WRONG_MASK = Problem(
+    'have a mask that is damaged, empty, or of another size than their image',
+    'label them again',
+    stops=True,
 )
 DAMAGED = Problem(
     'have a mask that is neither RLE nor a polygon of three points and more', 'label them again'
@@ -113,7 +120,19 @@ def why_unused(
     if annotation.get('iscrowd'):
         return CROWD
     if isinstance(mask, list):
-        whole = any(len(polygon) % 2 == 0 and len(polygon) >= 6 for polygon in mask)
-        return None if whole else DAMAGED
+        whole = [each for each in mask if len(each) % 2 == 0 and len(each) >= 6]
+        if not whole:
+            return DAMAGED
+        return None if all(map(_is_polygon, whole)) else WRONG_MASK
     readable = isinstance(mask, dict) and mask.get('size') is not None
-    return rle_problem if readable and isinstance(mask.get('counts'), (list, str)) else DAMAGED
+    if not readable or not isinstance(mask.get('counts'), (list, str)):
+        return DAMAGED
+    return WRONG_MASK if mask_problem(annotation, image) else rle_problem
+
+
+def _is_polygon(values: list[Any]) -> bool:
+    try:
+        near = all(abs(value) < 1e6 for value in values)
+        return near and len({*values[::2]}) > 1 and len({*values[1::2]}) > 1
+    except TypeError:
+        return False

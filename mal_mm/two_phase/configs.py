@@ -12,7 +12,11 @@ from mmengine.config import Config
 from ..compat.config_bases import config_path
 from ..compat.config_text import comment
 from ..formats import atomic_write
+from ..formats.coco import CocoStream
+from ..phase2.class_check import check_heads
 from ..phase2.custom_data import point_at, point_labeler_at
+from ..phase2.mask_file_check import check_evaluation, check_mask_file
+from ..phase2.val_file_check import check_annotation_ids
 from .options import Options
 
 PSEUDO_MASKS = 'pseudo_masks.json'
@@ -77,6 +81,30 @@ def build_configs(
         if name == 'segmenter_gt':  # the same, but that human masks have no quality
             cfg.merge_from_dict({'mal_min_quality': 0, 'mal_quality_weight': False})
     return configs
+
+
+def check_segmenters(
+    configs: Mapping[str, Config], options: Options, classes: tuple[str, ...]
+) -> None:
+    """Refuse now what phase 2 would stop at after the days of phase 1.
+
+    Args:
+        configs: what `build_configs` gives; the user's options may have changed them.
+        options: of the run.
+        classes: names of the classes.
+
+    Raises:
+        AnnotationError: annotations without ids of their own, heads with other classes, files
+            that validation cannot go by.
+    """
+    check_annotation_ids(CocoStream(options.ann), options.ann)
+    for name, cfg in configs.items():
+        if name == 'segmenter_gt':
+            check_mask_file(cfg)
+        elif name == 'segmenter':
+            check_heads(cfg, classes, str(options.ann))
+            for split in ('val', 'test'):
+                check_evaluation(cfg, split, classes)
 
 
 def write_config(cfg: Config, path: Path, head: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..formats import AnnotationError, read_coco
+import torch
+
+from ..formats import AnnotationError, index_images, read_coco
+from ..formats.mask_check import mask_problem
 from ..formats.plain_file import sha256
 from ..phase2.custom_data import class_names
 
@@ -65,6 +68,9 @@ class Options:
         """
         if self.gpus < 1:
             raise ValueError(f'--gpus must be at least 1, got {self.gpus}')
+        there = torch.cuda.device_count()
+        if 0 < there < self.gpus:
+            raise ValueError(f'--gpus is {self.gpus}, but this machine shows {there}')
         if (self.val_ann is None) != (self.val_img_root is None):
             raise ValueError('--val-ann and --val-img-root go together; give both or none')
         if self.gt_ann is not None and self.val_ann is None:
@@ -186,7 +192,8 @@ def check_human_masks(ann: Path) -> None:
     Raises:
         AnnotationError: there is no annotation, or one has no mask or no area.
     """
-    annotations = read_coco(ann)['annotations']
+    data = read_coco(ann)
+    annotations, images = data['annotations'], index_images(data, ann)
     if not annotations:
         raise AnnotationError(f'{ann}: has no annotations; give a file with human masks')
     for annotation in annotations:
@@ -196,3 +203,16 @@ def check_human_masks(ann: Path) -> None:
                     f'{ann}: annotation {annotation.get("id")!r} has no `{key}`; human masks '
                     'must have one each'
                 )
+        image_id = annotation.get('image_id')
+        image = images.get(image_id) if isinstance(image_id, Hashable) else None
+        if image is None:
+            raise AnnotationError(
+                f'{ann}: annotation {annotation.get("id")!r} belongs to no image of the file '
+                f'(image_id {image_id!r}); mend it'
+            )
+        problem = mask_problem(annotation, image)
+        if problem:
+            raise AnnotationError(
+                f'{ann}: annotation {annotation.get("id")!r}: {problem}; human masks must have a '
+                'pixel at least, and the size of their image'
+            )

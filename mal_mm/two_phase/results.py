@@ -92,6 +92,7 @@ def headlines(numbers: Mapping[str, Any]) -> list[str]:
     labeling = numbers['labeling']
     lines = [f'{labeling["masks"]} of {labeling["annotations"]} boxes have a mask']
     lines += [f'not labelled: {count} x {why}' for why, count in labeling['skipped'].items()]
+    lines += [f'warning: {each}' for each in labeling.get('warnings', ())]
     if 'masks' in numbers:
         lines.append(f'mean IoU with human masks {_percent(numbers["masks"]["masks"])} %')
     for key, name in (('mal', "on the labeler's masks"), ('gt', 'on human masks')):

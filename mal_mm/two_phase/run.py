@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..formats import atomic_write
-from .configs import build_configs, read_recipe, write_config
+from .configs import build_configs, check_segmenters, read_recipe, write_config
 from .options import Options
 from .page import page_template, write_page
 from .process import last_lines, run_logged
@@ -47,6 +47,7 @@ class TwoPhaseRun:
         classes = options.check()
         recipes = {name: read_recipe(getattr(options, name)) for name in ('labeler', 'segmenter')}
         self.configs = build_configs(options, classes, recipes)
+        check_segmenters(self.configs, options, classes)
         self.steps = Planner(options, tools).steps()
         texts = {name: str(cfg.to_dict()) for name, cfg in recipes.items()}
         self.state = RunState(

@@ -16,7 +16,7 @@ SKIPPED_SOME = 3  # exit status of generate_pseudo_masks.py: some boxes could no
 
 
 class ShellText(str):
-    """A word of a command that a shell is to evaluate; all others are quoted where one is shown."""
+    """A word of a command that a shell is to evaluate; all others are shown quoted."""
 
     __slots__ = ()
 
@@ -177,6 +177,6 @@ class Planner:
         command = self._tool(name, *arguments)
         if self.options.gpus == 1:
             return command
-        launch = ['-m', 'torch.distributed.run', '--standalone', '--local-addr=127.0.0.1']
+        launch = [str(self.tools / 'ranks.py'), '--standalone', '--local-addr=127.0.0.1']
         ranks = f'--nproc-per-node={self.options.gpus}'
         return [command[0], *launch, ranks, *command[1:], '--launcher', 'pytorch']

@@ -75,7 +75,7 @@ def write_report(
             drawn at random.
         seed: of the random draws.
         skipped: what the labeler skipped, see `summary.skip_groups`; by default
-            `pred['info']['mal_mm']['skipped']`.
+            `pred['mal_mm']['skipped']`.
 
     Returns:
         Path of `index.html`.
@@ -267,8 +267,7 @@ def _skipped(pred: dict) -> Any:
 
 
 def _labeler_info(pred: dict) -> dict:
-    info = pred.get('info')
-    own = info.get('mal_mm') if isinstance(info, dict) else None
+    own = pred.get('mal_mm')  # the head that labeling writes
     return own if isinstance(own, dict) else {}
 
 

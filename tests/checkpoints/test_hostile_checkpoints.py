@@ -152,7 +152,7 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path, loader):
         flipped = bytearray(whole)
         flipped[at] ^= 1 << place % 8
         path.write_bytes(flipped)
-        with pytest.raises(CheckpointError, match='is damaged .*checksum.*download it again'):
+        with pytest.raises(CheckpointError, match=r'is damaged .*checksum.*download it again'):
             LOADERS[loader](path)
 
 

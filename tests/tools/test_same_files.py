@@ -83,5 +83,5 @@ def test_a_run_of_two_phases_reads_none_of_its_own_files(tmp_path):
         dict(segmenter=str(tmp_path / 'run' / 'segmenter' / 'segmenter.py')),
         dict(ann=tmp_path / 'run' / 'summary.json'),
     ):
-        with pytest.raises(ValueError, match='is a file that the run in --work-dir .* writes'):
+        with pytest.raises(ValueError, match=r'is a file that the run in --work-dir .* writes'):
             options(**changes).check()

@@ -92,3 +92,25 @@ def test_images_that_segmenters_cannot_find_are_refused(options, recipes, rewrit
 def test_config_that_cannot_be_trained_is_refused(options, changes, reason):
     with pytest.raises(ValueError, match=reason):
         TwoPhaseRun(options(**changes), None)
+
+
+def test_what_phase_two_would_stop_at_is_found_before_phase_one(options, human, recipes, rewrite):
+    def no_iscrowd(content: dict) -> None:
+        for each in content['annotations']:
+            each.pop('iscrowd')
+
+    def same_id(content: dict) -> None:
+        content['annotations'][1]['id'] = content['annotations'][0]['id']
+
+    def small_mask(content: dict) -> None:
+        content['annotations'][0]['segmentation'] = {'size': [4, 4], 'counts': [8, 8]}
+
+    without = dict(human, val_ann=rewrite(human['val_ann'], no_iscrowd))
+    for changes, reason in (
+        (without, 'has no `iscrowd`'),
+        (dict(ann=rewrite(recipes / 'train.json', same_id)), 'occurs twice in `annotations`'),
+        (dict(human, gt_ann=rewrite(human['gt_ann'], small_mask)), 'the mask is 4 x 4'),
+        (dict(segmenter_options={'model.mask_head.num_classes': 7}), 'num_classes is 7, but'),
+    ):
+        with pytest.raises(AnnotationError, match=reason):
+            TwoPhaseRun(options(**changes), None)

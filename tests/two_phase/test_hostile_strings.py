@@ -73,8 +73,11 @@ def test_hostile_class_names_are_classes_and_nothing_else(hostile_run, tmp_path)
     assert not list(tmp_path.rglob('PWNED'))
 
 
-ALL_IN_ONE = """{{$HOME:x}} {{fileDirname}} \'\'\' \\"\\"\\" \\ \\N{BULLET} $(touch PWNED) `touch PWNED` <img onerror=x>
-é"""
+ALL_IN_ONE = (
+    '{{$HOME:x}} {{fileDirname}} '
+    + "'''"
+    + '""" \\ \\N{BULLET} $(touch PWNED) `touch PWNED` <img onerror=x>\né'
+)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_hostile_names_are_shown_as_text(root, pred, tmp_path):
     pred['images'][0]['file_name'] = '<img src=x onerror=alert(1)>.png'
     pred['annotations'][0]['id'] = '"><script>1</script>'
     pred['annotations'][0]['mal_flag'] = '<b onclick=1>'
-    pred['info'] = {'mal_mm': {'config': HOSTILE, 'skipped': [{'reason': HOSTILE}]}}
+    pred['mal_mm'] = {'config': HOSTILE, 'skipped': [{'reason': HOSTILE}]}
     page = Page(write_report(pred, root, tmp_path / 'out', title=HOSTILE))
     assert 'script' not in page.tags
     assert 'onerror=alert(1)>' not in page.html.replace('&gt;', '')

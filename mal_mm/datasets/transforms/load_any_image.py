@@ -10,6 +10,7 @@ from mmengine.fileio import get
 from mmengine.logging import MMLogger
 
 from ...formats.image_file import decode_image, decodes_the_same
+from ...formats.image_size import check_found_size, stated_size
 from ...formats.plain_file import read_plain_file
 
 
@@ -24,12 +25,21 @@ class LoadAnyImage(LoadImageFromFile):
     Args:
         skip_unreadable: give None for an image that cannot be read, upon which mmdet's data sets
             take another one; a warning names each once. Otherwise that is an error.
+        check_size: an image of another size than its record (`width`, `height`) says cannot be
+            read either: its boxes would lie elsewhere.
         **kwargs: of LoadImageFromFile.
     """
 
-    def __init__(self, *args: object, skip_unreadable: bool = False, **kwargs: object) -> None:
+    def __init__(
+        self,
+        *args: object,
+        skip_unreadable: bool = False,
+        check_size: bool = True,
+        **kwargs: object,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.skip_unreadable = skip_unreadable
+        self.check_size = check_size
         self._said: set[str] = set()
 
     def transform(self, results: dict) -> dict | None:
@@ -42,6 +52,8 @@ class LoadAnyImage(LoadImageFromFile):
         try:
             content = self._read(path)
             image = self._decode(content)
+            if self.check_size:
+                check_found_size(path, stated_size(results), image.shape[1::-1])
         except (OSError, ValueError) as error:
             reason = str(error) if isinstance(error, OSError) else f'{path}: {error}'
             if self.skip_unreadable or self.ignore_empty:
