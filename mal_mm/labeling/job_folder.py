@@ -68,7 +68,12 @@ class JobFolder:
 
     def close(self) -> None:
         """Let go of the lock; a folder in which nothing is yet goes too."""
-        if self.path.is_dir() and {each.name for each in self.path.iterdir()} == {LOCK}:
+        # without the lock it may be the folder of a run that has just started
+        if (
+            self.lock.held
+            and self.path.is_dir()
+            and {each.name for each in self.path.iterdir()} == {LOCK}
+        ):
             self.remove()
         self.lock.release()
 

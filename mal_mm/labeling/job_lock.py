@@ -45,6 +45,11 @@ class JobLock:
         self._file: int | None = None
         self._by_name = False
 
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._by_name or self._file is not None
+
     def take(self, patience: float | None = None) -> None:
         """Take the lock alone, then share it with the other ranks, see `join`.
 

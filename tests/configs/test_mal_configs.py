@@ -18,6 +18,7 @@ from tiny_labeler import random_inputs, shrink
 from mal_mm.samples import make_shapes
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / 'configs' / 'mal'
+TRAINED = sorted(set(CONFIG_DIR.glob('*.py')) - set(CONFIG_DIR.glob('instant_*.py')))
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from mal_mm.labeling import (
     LabelingEngine,
     LabelingJob,
     Selection,
+    job_folder,
     job_lock,
     label_coco,
 )
@@ -394,6 +395,21 @@ def test_of_twenty_races_none_loses_a_mask(make_job, unbroken, whole_part, monke
         assert job.out.read_bytes() == unbroken
         assert not job.folder.exists()
     assert [0, 7] in outcomes
+
+
+def test_who_does_not_hold_the_lock_leaves_the_folder_of_a_run_that_starts(make_job, unbroken):
+    ended, refused = make_job(), make_job()
+    ended.run()
+    starting = JobLock(ended.folder / job_folder.LOCK)
+    starting.take()  # it has not written anything else yet
+    ended._folder.close()
+    assert starting.path.is_file()
+    with pytest.raises(JobError, match='is in use'):
+        refused.run()
+    assert starting.path.is_file()
+    starting.release()
+    make_job().run()
+    assert ended.out.read_bytes() == unbroken
 
 
 def test_no_run_starts_while_a_rank_of_an_earlier_one_lives(make_job, unbroken):
