@@ -37,7 +37,7 @@ from mal_mm.labeling import LabelingEngine, LabelingJob
 
 # What labeling calls, in order: (module or object, function, name in the table).
 HOST_STAGES = (
-    (portion_module, 'read_image', 'decode'),
+    (portion_module, 'read_stamped', 'decode'),
     (engine_module, 'crop_window', 'crop'),
     (engine_module, 'box_to_crop', 'box mask'),
     (engine_module, 'encode_region', 'RLE'),

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import nn
 
+from . import restricted_pickle
+
 # paths of files that may hold any Python object, separated as those of PATH
 TRUST_VARIABLE = 'MAL_TRUST_CHECKPOINT'
 
@@ -73,6 +75,8 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
     # Lightning may keep the command line beside the weights, as a plain bag (torch >= 2.5)
     safe_globals = getattr(torch.serialization, 'safe_globals', lambda _: nullcontext())
     try:
+        if _is_old_torch():
+            return torch.load(file, map_location, restricted_pickle, weights_only=False)
         with safe_globals([argparse.Namespace]):
             return torch.load(file, map_location=map_location, weights_only=True)
     except Exception as error:
@@ -83,6 +87,10 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
                 f'. If you trust whoever made it as you trust a program: {TRUST_VARIABLE}={name}'
             )
         raise CheckpointError(f'{name}: {reason}') from error
+
+
+def _is_old_torch() -> bool:
+    return tuple(int(part) for part in re.findall(r'\d+', torch.__version__)[:2]) < (2, 6)
 
 
 def _is_trusted(path: Path) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from .errors import AnnotationError, shorten
-from .image_size import stated_size
+from .image_size import MAX_PIXELS, stated_size
 
 # A compressed count is a series of characters '0'..'o', five bits each, lowest first; all but
 # its last have the sixth bit set, that is, lie at 'P' (80) or above.
@@ -251,6 +251,10 @@ def _polygons_to_rle(polygons: object, height: int | None, width: int | None) ->
         raise AnnotationError(
             f"polygons need the image's height and width in whole pixels, got {height!r} and "
             f'{width!r}; add them to the image'
+        )
+    if height * width >= MAX_PIXELS:
+        raise AnnotationError(
+            f"a mask cannot have the {height} x {width} pixels that its image's record states"
         )
     for polygon in polygons:
         # The chained comparison lets neither NaN nor infinity through; a string raises.

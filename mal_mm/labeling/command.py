@@ -40,13 +40,12 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise OSError(f'{name} {path} is a folder; give the name of a file')
     if args.threads < 1:
         raise ValueError(f'--threads must be at least 1, got {args.threads}')
-    if args.batch_size != 'auto' and not (args.batch_size.isdigit() and int(args.batch_size)):
+    if args.batch_size != 'auto' and not args.batch_size.isdigit():
         raise ValueError(f'--batch-size must be a number from 1, or auto, got {args.batch_size!r}')
     for name, values, low, high in (
         ('--min-quality', [args.min_quality], 0, 1),
         ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
         ('--margin', args.margin or [], 0, 10),
-        ('--mask-threshold', args.mask_threshold or [], 0, 1),
     ):
         for value in values:
             if not low <= value <= high:  # NaN neither

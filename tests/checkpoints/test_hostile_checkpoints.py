@@ -19,6 +19,7 @@ from sharp_labeler import write_sharp_labeler
 from torch import nn
 
 from mal_mm.apis import MaskLabeler
+from mal_mm.checkpoints import loading
 from mal_mm.checkpoints.detectron2_file import read_detectron2
 from mal_mm.checkpoints.encoder_keys import vit_to_mmpretrain
 from mal_mm.checkpoints.loading import CheckpointError, load_file, read_state_dict
@@ -87,8 +88,10 @@ LOADERS = {
 }
 
 
+@pytest.mark.parametrize('old_torch', [False, True])
 @pytest.mark.parametrize('loader', LOADERS)
-def test_no_loader_runs_what_a_checkpoint_holds(hostile, loader):
+def test_no_loader_runs_what_a_checkpoint_holds(hostile, loader, old_torch, monkeypatch):
+    monkeypatch.setattr(loading, '_is_old_torch', lambda: old_torch)
     made, pwned = hostile
     for name, path in made.items():
         with pytest.raises(CheckpointError) as caught:
@@ -124,13 +127,16 @@ def test_a_person_who_trusts_a_file_can_say_so(hostile, tmp_path, monkeypatch):
     assert not pwned.exists()
 
 
-def test_a_runners_checkpoint_still_loads(tmp_path):
+@pytest.mark.parametrize('new_format', [True, False])
+@pytest.mark.parametrize('old_torch', [False, True])
+def test_a_runners_checkpoint_still_loads(tmp_path, old_torch, new_format, monkeypatch):
+    monkeypatch.setattr(loading, '_is_old_torch', lambda: old_torch)
     state = {
         'state_dict': nn.Linear(1, 1).state_dict(),
         'message_hub': {'log_scalars': {'loss': HistoryBuffer(np.ones(2), np.ones(2))}},
         'meta': {'seed': np.int64(3), 'time': 'now'},
     }
-    torch.save(state, tmp_path / 'a.pth')
+    torch.save(state, tmp_path / 'a.pth', _use_new_zipfile_serialization=new_format)
     model = nn.Linear(1, 1)
     read = load_checkpoint(model, str(tmp_path / 'a.pth'))
     assert read['message_hub']['log_scalars']['loss'].mean() == 1

@@ -78,3 +78,8 @@ def test_what_is_none_is_labelled_with_only_missing(segmentation):
 
 def test_what_was_skipped_is_tried_again_though_it_has_a_mask():
     assert not is_left_alone(RLE, mal_skipped='no such image')
+
+
+@pytest.mark.parametrize('segmentation', MASKS, ids=str)
+def test_a_mask_of_an_image_larger_than_any_is_none(segmentation):
+    assert mask_problem({'segmentation': segmentation}, {**IMAGE, 'width': 2**70})

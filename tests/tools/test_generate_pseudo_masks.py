@@ -255,6 +255,30 @@ def stop_in_the_middle(folder, tmp_path, number):
     return process.returncode, stderr
 
 
+def test_a_second_call_at_the_same_time_is_refused_and_loses_nothing(call, folder, tmp_path):
+    images = [{'id': n, 'file_name': 'a.png'} for n in range(80)]
+    (tmp_path / 'a.png').write_bytes((folder / 'images' / 'a.png').read_bytes())
+    write_dataset(tmp_path / 'ann.json', [annotation(n, n) for n in range(80)], images)
+    words = [folder / 'labeler.py', folder / 'labeler.pth', '--batch-size', 1, '--resume']
+    words += ['--ann', tmp_path / 'ann.json', '--img-root', tmp_path]
+    process = start_tool(tmp_path, *words, '--out', tmp_path / 'out.json')
+    part = tmp_path / 'out.json.parts' / 'rank0000.part'
+    deadline = time.monotonic() + 120
+    while not (part.is_file() and part.stat().st_size):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGSTOP)
+    status, said = call(*words, '--out', tmp_path / 'out.json')
+    assert status == 1
+    assert f'is in use: process {process.pid} on ' in said and 'wait for it, or stop it' in said
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert call(*words, '--out', tmp_path / 'alone.json')[0] == 0
+    assert (tmp_path / 'out.json').read_bytes() == (tmp_path / 'alone.json').read_bytes()
+    assert not part.parent.exists()
+
+
 def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(call, folder, tmp_path):
     os.mkfifo(tmp_path / 'pipe.png')
     (tmp_path / 'a.png').write_bytes((folder / 'images' / 'a.png').read_bytes())
