@@ -39,9 +39,8 @@ class RoIDataset(Dataset):
     Args:
         dataset: config of the wrapped dataset (or a built one). It gives images and boxes; its
             pipeline is not run.
-        pipeline: transforms of a sample, which starts as dict(img_path, img_id, width,
-            height, box (4,) xyxy, box_area, box_index, ann_id, is_background,
-            gt_bboxes_labels (1,)).
+        pipeline: transforms of a sample, which starts as dict(img_path, img_id, width, height,
+            box (4,) xyxy, box_area, box_index, ann_id, is_background, gt_bboxes_labels (1,)).
         min_area: keep boxes with a larger area, in image px^2 (released 2048).
         min_side: keep boxes with both sides longer, in image px (released 2).
         views_per_box: None draws a new crop each time; k makes k samples of each box, the same

@@ -13,6 +13,7 @@ from mmengine.logging import MMLogger
 
 from mal_mm.formats import AnnotationError, index_annotations, read_coco
 from mal_mm.geometry import paste_probs
+from mal_mm.labeling.box_clip import RELEASED, clip_to_box
 from mal_mm.labeling.region_rle import encode_region
 
 from .mask_iou import evaluate
@@ -39,6 +40,8 @@ class MaskIoUMetric(BaseMetric):
         mask_threshold: a pixel belongs to the mask above this probability; write here what
             `model.test_cfg` says, which a metric cannot see.
         collect_device, prefix, collect_dir: see mmengine's BaseMetric; the prefix is 'mal'.
+        box_tolerance: masks are cut off so many image pixels beyond their box, or 'released', see
+            LabelingEngine.
 
     Raises:
         AnnotationError: the file is missing, broken or not COCO-style.
@@ -54,12 +57,14 @@ class MaskIoUMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
+        box_tolerance: float | str = 0.0,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         if not 0 <= mask_threshold < 1:
             raise ValueError(f'`mask_threshold` must be in [0, 1), got {mask_threshold}')
         self.ann_file = str(ann_file)
         self.mask_threshold = mask_threshold
+        self.box_tolerance = box_tolerance
         self._gt = read_coco(ann_file)
         self._gt_by_id = index_annotations(self._gt, ann_file)
 
@@ -69,7 +74,7 @@ class MaskIoUMetric(BaseMetric):
         Args:
             data_batch: unused.
             data_samples: crops with `pred_instances` -> `mask_probs` (1, S, S) in the crop frame
-                and the metainfo of PackRoIInputs.
+                and the metainfo of PackRoIInputs, `box` among it.
 
         Raises:
             ValueError: a crop is mirrored, or of an annotation without an id.
@@ -86,6 +91,8 @@ class MaskIoUMetric(BaseMetric):
             probs = sample['pred_instances']['mask_probs'][0]
             pasted, top, left = paste_probs(probs, sample['window'], image_hw)
             region = (pasted > self.mask_threshold).cpu().numpy()
+            if self.box_tolerance != RELEASED:
+                region = clip_to_box(region, (top, left), sample['box'], self.box_tolerance)
             rle = encode_region(region, top, left, image_hw)
             self.results.append((sample['ann_id'], sample['img_id'], rle))
 

@@ -19,6 +19,8 @@ TEMPERATURE = 0.1
 STEPS = 10
 PERSISTENCE = 0.8
 ROUNDS = 2
+# how much of the walk's change a trained network's logits take over
+WALK_SHARE = 0.5
 
 
 def token_affinity(tokens: Tensor) -> Tensor:
@@ -126,8 +128,11 @@ def vote_and_walk(
 def walk_logits(logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: int) -> Tensor:
     """Let a trained network's mask flow between like tokens, and keep its finer detail.
 
-    The probabilities are averaged over each token and walked; the logits then move by what that
-    changed.
+    The probabilities are averaged over each token and walked; the logits then move by half of what
+    that changed. A network's masks have edges already: all of the change, or tokens on the border
+    of the box counting by their share in it, eat those of small objects (mean IoU of nuclei 0.85
+    instead of 0.875 and 0.88 without a walk; photographs 0.873, 0.870, 0.866; drawn shapes 0.964,
+    0.964, 0.959).
 
     Args:
         logits: (N, s, s) mask logits, s a multiple of h or not.
@@ -139,10 +144,10 @@ def walk_logits(logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: i
         (N, s, s) logits.
     """
     h, s = tokens.shape[-1], logits.shape[-1]
-    inside = draw_box_masks(crop_boxes, crop_size, h)
+    inside = (draw_box_masks(crop_boxes, crop_size, h) > 0).float()
     probs = F.interpolate(logits.sigmoid()[:, None], (h, h), mode='area')[:, 0] * inside
     walked = walk(token_affinity(tokens), probs.flatten(1), inside.flatten(1)).view_as(probs)
-    change = _logit(walked) - _logit(probs)
+    change = WALK_SHARE * (_logit(walked) - _logit(probs))
     return logits + F.interpolate(change[:, None], (s, s), mode='bilinear')[:, 0]
 
 

@@ -68,8 +68,8 @@ class JobFolder:
 
     def close(self) -> None:
         """Let go of the lock; a folder in which nothing is yet goes too."""
-        # without the lock it may be the folder that somebody else has just made
-        if self.lock.is_taken and self._names() == {LOCK}:
+        # without the lock it may be the folder of a run that has just started
+        if self.lock.held and self._names() == {LOCK}:
             self.remove()
         self.lock.release()
 

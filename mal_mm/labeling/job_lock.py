@@ -38,16 +38,17 @@ class JobLock:
 
     Args:
         path: of the lock file; its folder is made if need be.
-
-    Attributes:
-        is_taken: this process has taken it, and not let go.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file: int | None = None
         self._by_name = False
-        self.is_taken = False
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._by_name or self._file is not None
 
     def take(self, patience: float | None = None) -> None:
         """Take the lock alone, then share it with the other ranks, see `join`.
@@ -64,7 +65,6 @@ class JobLock:
             if time.monotonic() > deadline:
                 raise InUseError(self._who())
             time.sleep(0.05)
-        self.is_taken = True
 
     def join(self) -> None:
         """Hold the lock too, as a further rank of the run that has taken it.
@@ -88,7 +88,6 @@ class JobLock:
 
     def release(self) -> None:
         """Let go; nothing happens the second time."""
-        self.is_taken = False
         if self._by_name:
             self.path.unlink(missing_ok=True)
             self._by_name = False

@@ -1,8 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
 from sharp_labeler import blotches, write_sharp_labeler
+from tiny_instant import instant_config, write_encoder
 
 from mal_mm.apis import MaskLabeler
 from mal_mm.checkpoints.loading import CheckpointError
@@ -47,8 +51,11 @@ def test_what_is_not_said_comes_from_the_config(files):
     engine = MaskLabeler(config, files[1]).engine
     assert (engine.network, engine.flip, engine.crop_size) == ('student', True, 48)
     assert (engine.mask_threshold, engine.margin, engine.padding) == (0.2, 0.1, 'mean')
-    assert engine.refine is False
-    assert MaskLabeler(config, files[1], refine=True).engine.refine is True
+    assert (engine.refine, engine.overlaps, engine.box_tolerance) == ('none', 'keep', 0)
+    assert MaskLabeler(config, files[1], refine='instant').engine.refine == 'instant'
+    config.model.test_cfg.update(refine=True, overlaps='centre', box_tolerance=2)
+    engine = MaskLabeler(config, files[1]).engine
+    assert (engine.refine, engine.overlaps, engine.box_tolerance) == ('mean-field', 'centre', 2)
     engine = MaskLabeler(
         config, files[1], network='both', flip=False, crop_size=64, mask_threshold=0.0
     ).engine
@@ -110,3 +117,59 @@ def test_a_checkpoint_of_another_architecture_is_refused(files):
 def test_an_unknown_network_is_refused(files):
     with pytest.raises(ValueError, match=r"`network` must be one of .*, got 'pupil'"):
         MaskLabeler(*files, network='pupil')
+
+
+# -- without training -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def encoder_file(tmp_path_factory):
+    return write_encoder(tmp_path_factory.mktemp('encoder') / 'tiny.pth')
+
+
+def test_an_instant_labeler_needs_the_weights_of_its_encoder_only(encoder_file):
+    config = Config(dict(model=instant_config(encoder_file)))
+    labeler = MaskLabeler(config, device='cpu')
+    expected = torch.load(encoder_file, weights_only=True)['state_dict']
+    for name, tensor in labeler.model.encoder.state_dict().items():
+        assert torch.equal(tensor, expected[name])
+    assert (labeler.engine.refine, labeler.engine.overlaps) == ('instant', 'centre')
+    masks = labeler.label(blotches(), BOXES)
+    assert [mask.box.tolist() for mask in masks] == BOXES
+    assert sum(mask.area > 0 for mask in masks) >= 2
+    assert sum(mask.mask.astype(int) for mask in masks).max() == 1
+
+
+def test_its_weights_are_found_in_a_folder_under_their_published_name(encoder_file, tmp_path):
+    shutil.copy(encoder_file, tmp_path / 'vit.pth')
+    config = Config(dict(model=instant_config('https://example.org/weights/vit.pth')))
+    labeler = MaskLabeler(config, device='cpu', weights=tmp_path)
+    assert labeler.config.model.encoder.init_cfg.checkpoint == str(tmp_path / 'vit.pth')
+    # what was given stays as it is
+    assert config.model.encoder.init_cfg.checkpoint == 'https://example.org/weights/vit.pth'
+
+
+def test_without_them_it_says_where_they_are_sought(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    for size, name in (('small', 'vits14'), ('base', 'vitb14'), ('large', 'vitl14')):
+        with pytest.raises(CheckpointError, match=f'dinov2_{name}_pretrain.pth are not on this'):
+            MaskLabeler.instant(size)
+    with pytest.raises(CheckpointError, match=rf'sought in {tmp_path}\)'):
+        MaskLabeler.instant(weights=tmp_path)
+
+
+def test_there_are_three_sizes():
+    with pytest.raises(ValueError, match=r"`size` must be one of .*'large'\), got 'giant'"):
+        MaskLabeler.instant('giant')
+
+
+def test_a_checkpoint_for_an_instant_labeler_is_refused(files, encoder_file):
+    config = Config(dict(model=instant_config(encoder_file)))
+    with pytest.raises(ValueError, match=r'takes no checkpoint, got .*labeler\.pth'):
+        MaskLabeler(config, files[1])
+
+
+def test_weights_that_are_random_are_refused():
+    with pytest.raises(CheckpointError, match='names none'):
+        MaskLabeler(Config(dict(model=instant_config())))

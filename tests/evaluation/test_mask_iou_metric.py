@@ -37,6 +37,7 @@ def crop(ann_id, filled, window=(8, 8, 24, 24), level=1.0, **meta):
     sample = DetDataSample(pred_instances=InstanceData(mask_probs=probs))
     sample.set_metainfo(
         {'ann_id': ann_id, 'img_id': 1, 'ori_shape': (SIDE, SIDE), 'window': np.array(window)}
+        | {'box': np.array(window, dtype=np.float32)}
         | meta
     )
     return sample
@@ -64,9 +65,10 @@ def write(tmp_path):
     return write_file
 
 
-def score(path, *batches, size=None, mask_threshold=0.5):
+def score(path, *batches, size=None, mask_threshold=0.5, **options):
     """What the Evaluator of mmengine's loops makes of some batches."""
     config = {'type': 'MaskIoUMetric', 'ann_file': path, 'mask_threshold': mask_threshold}
+    config.update(options)
     with DefaultScope.overwrite_default_scope('mmdet'):
         evaluator = Evaluator(METRICS.build(config))
     for batch in batches:
@@ -83,6 +85,17 @@ def test_each_instance_of_a_batch_counts_with_its_own_iou(write):
     assert scores['mal/mIoU'] == pytest.approx((1 + 1 / 3 + 0) / 3)
     assert score(path, batch[:1], batch[1:]) == pytest.approx(scores, nan_ok=True)
     assert score(path, batch[::-1]) == pytest.approx(scores, nan_ok=True)
+
+
+def test_masks_are_cut_off_at_their_box_as_labeling_does(write):
+    # 8 x 10 pixels are marked, the box is the 8 x 8 of the truth
+    path, batch = write([1]), [crop(100, [10, 10, 8, 10], box=np.array([10.0, 10, 18, 18]))]
+    found = {
+        tolerance: score(path, batch, box_tolerance=tolerance)['mal/mIoU']
+        for tolerance in (0, 1, 2, 'released')
+    }
+    assert found == pytest.approx({0: 1, 1: 64 / 72, 2: 64 / 80, 'released': 64 / 80})
+    assert score(path, batch)['mal/mIoU'] == 1
 
 
 def test_classes_are_those_of_the_file_and_none_is_shifted_or_lost(write):

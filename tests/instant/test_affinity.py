@@ -58,7 +58,7 @@ def test_half_floats_are_compared_as_floats():
     assert torch.equal(token_affinity(tokens), token_affinity(tokens.float()))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS)
 def test_likeness_is_symmetric_and_at_most_1(seed):
     affinity = random_affinity(seed)
@@ -87,7 +87,7 @@ def test_a_token_is_in_the_box_by_more_than_half():
     assert (centre_seeds(box, 18, 3)[0] > 0).tolist() == [[False, True, True]] * 3
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS)
 def test_a_token_is_a_seed_of_one_side_only(seed):
     _, boxes, crop_size = random_crops(seed)
@@ -132,7 +132,7 @@ def test_without_background_all_is_foreground_and_without_foreground_nothing_is(
     assert vote(affinity, [0, 0], [0, 1]) == [0, 0]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=SEEDS,
     token=st.integers(0, 8),
@@ -154,7 +154,7 @@ def test_a_vote_rises_as_foreground_moves_to_what_is_more_like_the_token(
     assert similarity_vote(affinity, *seeds)[0, token] >= before - 1e-5
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, token=st.integers(0, 8), more=st.floats(0, 10))
 def test_a_seed_is_never_hurt_by_its_own_weight(seed, token, more):
     affinity = random_affinity(seed)
@@ -197,7 +197,7 @@ def test_three_tokens_share_by_likeness():
     assert walk(affinity, start, torch.ones(1, 3))[0].tolist() == pytest.approx(p, abs=1e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS)
 def test_more_to_start_from_never_ends_with_less(seed):
     affinity = random_affinity(seed)
@@ -292,7 +292,7 @@ def test_seeds_and_probabilities_are_those_of_the_measured_prototype(load_refere
         np.testing.assert_allclose(values.numpy(), arrays[name], atol=1e-5, err_msg=name)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, rounds=st.integers(1, 3))
 def test_probabilities_lie_in_0_to_1_and_inside_the_box(seed, rounds):
     tokens, boxes, crop_size = random_crops(seed)
@@ -306,7 +306,7 @@ def mirrored(boxes, crop_size):
     return torch.stack([crop_size - x1, y0, crop_size - x0, y1], 1)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=SEEDS)
 def test_a_mirrored_crop_gives_the_mirrored_probabilities(seed):
     tokens, boxes, crop_size = random_crops(seed)
@@ -315,7 +315,7 @@ def test_a_mirrored_crop_gives_the_mirrored_probabilities(seed):
     torch.testing.assert_close(again.flip(-1), probs, atol=1e-4, rtol=0)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, order=st.permutations(range(3)))
 def test_crops_do_not_see_each_other(seed, order):
     tokens, boxes, crop_size = random_crops(seed)
@@ -342,7 +342,8 @@ def test_logits_move_by_what_the_walk_changes():
         others = expected.sum() - expected.sum(0, keepdim=True)  # of the other column
         neighbours = (like * expected.flip(0) + math.e**-10 * others) / (like + unlike)
         expected = 0.2 * p + 0.8 * neighbours
-    torch.testing.assert_close(found[0], expected.logit(), atol=1e-4, rtol=0)
+    halfway = (logits[0] + expected.logit()) / 2
+    torch.testing.assert_close(found[0], halfway, atol=1e-4, rtol=0)
     # in the first column 0.88 and 0.27 have come closer to each other
     assert found[0, 0, 0] < logits[0, 0, 0] and found[0, 1, 0] > logits[0, 1, 0]
 
@@ -360,7 +361,7 @@ def test_equal_logits_stay_and_so_does_what_lies_outside_the_box():
     assert moved[:, :, 10:].abs().max() == 0
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=SEEDS)
 def test_mirrored_logits_walk_alike(seed):
     tokens, boxes, crop_size = random_crops(seed)

@@ -87,7 +87,7 @@ def slow_fit(probs, box, threshold):
     return width * height / max(sum(areas) - width * height, 1e-6)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS)
 def test_no_other_good_threshold_is_nearer_a_half(seed):
     probs, boxes = random_maps(seed)
@@ -105,7 +105,7 @@ def test_no_other_good_threshold_is_nearer_a_half(seed):
         assert abs(threshold - 0.5) <= min(surely_good) + 1e-6
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS)
 def test_a_mirrored_map_has_the_same_threshold(seed):
     probs, boxes = random_maps(seed)
@@ -116,7 +116,7 @@ def test_a_mirrored_map_has_the_same_threshold(seed):
     assert torch.equal(box_consistent_thresholds(probs.flip(-1), mirrored), found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, order=st.permutations(range(4)))
 def test_maps_do_not_see_each_other(seed, order):
     probs, boxes = random_maps(seed)
@@ -138,7 +138,7 @@ def test_odds_are_counted_from_the_threshold_and_squared(p, threshold, moved):
     np.testing.assert_allclose(found.numpy(), np.full((1, 2, 2), moved), rtol=1e-5)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, threshold=st.sampled_from(CANDIDATES))
 def test_the_mask_stays_and_so_does_the_order_of_its_probabilities(seed, threshold):
     probs, _ = random_maps(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mal_mm.labeling.box_clip import clip_to_box
@@ -65,6 +65,7 @@ def test_an_empty_region_stays_empty():
     assert clip_to_box(np.zeros((0, 4), bool), (3, 3), np.array([1.0, 1, 5, 5]), 0).shape == (0, 4)
 
 
+@settings(deadline=None)
 @given(
     x=st.lists(COORDINATES, min_size=2, max_size=2, unique=True).map(sorted),
     y=st.lists(COORDINATES, min_size=2, max_size=2, unique=True).map(sorted),
@@ -88,6 +89,7 @@ def test_what_is_kept_lies_in_the_box_and_grows_with_the_tolerance(x, y, toleran
         assert (looser | ~kept).all()
 
 
+@settings(deadline=None)
 @given(x=st.floats(0.01, 9.98), y=st.floats(0.01, 7.98), side=st.floats(1e-6, 0.01))
 def test_a_box_smaller_than_a_pixel_keeps_one(x, y, side):
     kept = clip_to_box(REGION, (0, 0), np.array([x, y, x + side, y + side]), 0)

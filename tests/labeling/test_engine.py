@@ -14,6 +14,7 @@ from mal_mm.geometry import (
 from mal_mm.labeling import LabelingEngine, mask_quality
 from mal_mm.labeling.drawing import Drawing
 from mal_mm.labeling.mask_cleaning import fill_holes, keep_largest_component
+from mal_mm.labeling.overlaps import Claim, resolve_overlaps
 from mal_mm.labeling.quality import boxes_on_maps
 
 BOXES = np.array(
@@ -47,12 +48,14 @@ def label(an_engine, image, boxes=BOXES):
 
 
 @pytest.mark.parametrize('exact', [False, True])
-@pytest.mark.parametrize('refine', [False, True])
+@pytest.mark.parametrize('refine', ['none', 'mean-field'])
 @pytest.mark.parametrize('network', ['teacher', 'student', 'both'])
 def test_a_mask_is_the_pasted_probability_above_the_threshold(model, network, refine, exact):
     image, box = blotches(), BOXES[0]
     options = {'network': network, 'flip': True, 'refine': refine}
-    drawing = engine(model, **options, mask_threshold=0.05, exact_crops=exact)
+    drawing = engine(
+        model, **options, mask_threshold=0.05, exact_crops=exact, box_tolerance='released'
+    )
     (mask,) = label(drawing, image, [box])
 
     window = expand_fixed(box)[0]
@@ -69,7 +72,9 @@ def test_a_mask_is_the_pasted_probability_above_the_threshold(model, network, re
     assert mask.area == expected.sum() == coco_mask.area(mask.rle)
     maps = model.predict_maps(images, crop_box, torch.tensor([55.0 * 45]), **options)
     s = maps.shape[-1]
-    on_cells = (maps if refine else maps.sigmoid()) * draw_box_masks(crop_box, 32, s)
+    on_cells = (maps if refine == 'mean-field' else maps.sigmoid()) * draw_box_masks(
+        crop_box, 32, s
+    )
     map_box = torch.from_numpy(boxes_on_maps(box[None], window[None], [(90, 120)], s))
     quality = mask_quality(on_cells, images, map_box, 0.05).item()
     assert mask.quality == pytest.approx(quality, abs=1e-6)
@@ -78,17 +83,67 @@ def test_a_mask_is_the_pasted_probability_above_the_threshold(model, network, re
     assert mask.box.tolist() == box.tolist()
 
 
-def test_masks_stay_inside_their_boxes_up_to_one_crop_pixel(model):
-    for mask, box in zip(label(engine(model), blotches()), BOXES, strict=True):
-        rows, columns = np.nonzero(mask.mask)
-        if not len(rows):
-            continue
+def extent(mask):
+    """x0, y0, x1, y1 of a (H, W) mask."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
+# one pixel is in the mask wherever the box mask lets it through
+ALL = {'mask_threshold': 0.0}
+
+
+def test_masks_stay_inside_their_boxes_to_the_pixel(model):
+    for mask, box in zip(label(engine(model, **ALL), blotches()), BOXES, strict=True):
+        inside = np.floor(box + 0.5)  # pixels whose middle lies in it
+        np.testing.assert_array_equal(extent(mask.mask), inside)
+
+
+@pytest.mark.parametrize('refine', ['none', 'mean-field', 'instant'])
+@pytest.mark.parametrize('tolerance', [0, 0.4, 2, 3.5])
+def test_masks_reach_as_far_beyond_their_boxes_as_they_may(model, refine, tolerance):
+    options = {} if refine == 'instant' else ALL
+    a_mask, other, *_ = label(
+        engine(model, refine=refine, box_tolerance=tolerance, **options), blotches()
+    )
+    for mask, box in ((a_mask, BOXES[0]), (other, BOXES[1])):
+        reach = tolerance * np.array([-1, -1, 1, 1])
+        found, limit = extent(mask.mask), box + reach
+        limit = np.clip([*np.ceil(limit[:2] - 0.5), *np.floor(limit[2:] + 0.5)], 0, None)
+        assert (found[:2] >= limit[:2]).all() and (found[2:] <= limit[2:]).all()
+        if refine == 'none':
+            np.testing.assert_array_equal(found, limit)
+
+
+def test_released_masks_reach_up_to_a_pixel_beyond_on_the_right_and_below(model):
+    released, exact = (
+        label(engine(model, box_tolerance=tolerance, **ALL), blotches())
+        for tolerance in ('released', 0)
+    )
+    for mask, clipped, box in zip(released[:4], exact[:4], BOXES[:4], strict=True):
         window = expand_fixed(box)[0]
-        reach = np.ceil((window[2:] - window[:2]) / 32)
-        assert columns.min() >= int(box[0]) - reach[0]
-        assert rows.min() >= int(box[1]) - reach[1]
-        assert columns.max() <= int(box[2]) + reach[0]
-        assert rows.max() <= int(box[3]) + reach[1]
+        reach = np.ceil((window[2:] - window[:2]) / 32)  # one crop pixel
+        found = extent(mask.mask)
+        assert (found[:2] >= box[:2] - reach).all()
+        assert (found[2:] > box[2:]).all() and (found[2:] <= box[2:] + 1 + reach).all()
+        cut = np.zeros_like(mask.mask)
+        x0, y0, x1, y1 = box.astype(int)
+        cut[y0:y1, x0:x1] = mask.mask[y0:y1, x0:x1]
+        np.testing.assert_array_equal(clipped.mask, cut)
+
+
+def test_masks_are_cut_at_the_box_unless_crops_are_the_authors(model):
+    assert engine(model).box_tolerance == 0
+    assert engine(model, exact_crops=True).box_tolerance == 'released'
+    assert engine(model, exact_crops=True, box_tolerance=0).box_tolerance == 0
+    assert engine(model, box_tolerance='released').box_tolerance == 'released'
+
+
+@pytest.mark.parametrize(('old', 'new'), [(False, 'none'), (True, 'mean-field')])
+def test_refine_of_old_configs_means_what_it_did(model, old, new):
+    assert engine(model, refine=old).refine == new
+    masks, expected = (label(engine(model, refine=value), blotches()) for value in (old, new))
+    assert [mask.rle for mask in masks] == [mask.rle for mask in expected]
 
 
 def test_batches_are_filled_across_images_by_size_and_change_no_mask(model):
@@ -122,7 +177,7 @@ def test_each_size_of_box_has_its_own_threshold(model):
 
 def test_several_margins_average_the_probabilities(model):
     image, margins = blotches(), (0.3, 0.8)
-    both = engine(model, margin=margins)
+    both = engine(model, margin=margins, box_tolerance='released')
     total = np.zeros((90, 120))
     for margin in margins:
         single = engine(model, margin=margin)
@@ -178,18 +233,36 @@ def test_filling_and_carving_holes_exclude_each_other(model):
 
 def test_resolved_instances_of_an_image_share_no_pixel(model):
     image = blotches()
-    plain, resolved = (
-        label(engine(model), image),
-        label(engine(model, resolve_overlaps=True), image),
-    )
+    plain = label(engine(model), image)
+    centred = engine(model, overlaps='centre')
+    resolved = label(centred, image)
     claimed = sum(mask.mask.astype(int) for mask in plain)
     kept = sum(mask.mask.astype(int) for mask in resolved)
     assert claimed.max() > 1
     np.testing.assert_array_equal(kept, claimed > 0)
-    keyed = engine(model, resolve_overlaps=True)
-    apart = keyed.label(keyed.make_crops(image, BOXES), image_keys=range(len(BOXES)))
+    claims = [Claim(mask.mask, 0, 0, box) for mask, box in zip(plain, BOXES, strict=True)]
+    for mask, region in zip(resolved, resolve_overlaps(claims, (90, 120)), strict=True):
+        np.testing.assert_array_equal(mask.mask, region)
+        assert mask.area == region.sum()
+    crops = centred.make_crops(image, BOXES)
+    apart = centred.label(crops, image_keys=range(len(BOXES)))
     for mask, other in zip(apart, plain, strict=True):  # each of an image of its own
         np.testing.assert_array_equal(mask.mask, other.mask)
+
+
+@pytest.mark.parametrize('order', [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3]])
+def test_the_order_of_the_boxes_changes_no_mask(model, order):
+    for options in ({'overlaps': 'centre'}, {'refine': 'instant', 'overlaps': 'centre'}):
+        masks = label(engine(model, **options), blotches())
+        again = label(engine(model, **options), blotches(), BOXES[order])
+        assert [mask.rle for mask in again] == [masks[n].rle for n in order]
+
+
+def test_progress_counts_every_box_once(model):
+    drawn = []
+    several = engine(model, margin=(0.3, 0.8), batch_size=3)
+    several.label(several.make_crops(blotches(), BOXES), on_drawn=drawn.append)
+    assert len(drawn) == 4 and sum(drawn) == len(BOXES)
 
 
 def test_the_networks_and_flips_draw_different_masks(model):
@@ -237,6 +310,11 @@ def test_the_padding_reaches_the_crops(model):
         ({'margin': -0.1}, '`margin` must be >= 0, got -0.1'),
         ({'mask_threshold': float('nan')}, 'got nan'),
         ({'network': 'pupil'}, "`network` must be one of .*, got 'pupil'"),
+        ({'refine': 'crf'}, "`refine` must be one of .*'instant'.*, got 'crf'"),
+        ({'overlaps': 'probability'}, "`overlaps` must be one of .*, got 'probability'"),
+        ({'box_tolerance': -1}, "must be a number of pixels >= 0 or 'released', got -1"),
+        ({'box_tolerance': float('nan')}, 'got nan'),
+        ({'box_tolerance': 'loose'}, "got 'loose'"),
         ({'padding': 'zero'}, "`padding` must be one of .*, got 'zero'"),
         ({'batch_size': 0}, '`batch_size` must be at least 1, got 0'),
     ],

@@ -30,11 +30,11 @@ from mal_mm.labeling import (
     LabelingEngine,
     LabelingJob,
     Selection,
+    job_folder,
     job_lock,
     label_coco,
 )
 from mal_mm.labeling.image_io import ImageStamp
-from mal_mm.labeling.job_folder import JobFolder
 from mal_mm.labeling.job_lock import InUseError, JobLock
 from mal_mm.labeling.part_files import PartIndex, PartWriter, read_portions
 from mal_mm.labeling.plan import make_plan
@@ -397,17 +397,19 @@ def test_of_twenty_races_none_loses_a_mask(make_job, unbroken, whole_part, monke
     assert [0, 7] in outcomes
 
 
-def test_who_has_not_the_lock_leaves_the_folder_alone(tmp_path):
-    mine, other = JobFolder(tmp_path / 'x.parts'), JobFolder(tmp_path / 'x.parts')
-    mine.open({}, resume=False)
-    mine.remove()
-    other.lock.take()  # has just begun: nothing but the lock is there yet
-    mine.close()
+def test_who_does_not_hold_the_lock_leaves_the_folder_of_a_run_that_starts(make_job, unbroken):
+    ended, refused = make_job(), make_job()
+    ended.run()
+    starting = JobLock(ended.folder / job_folder.LOCK)
+    starting.take()  # it has not written anything else yet
+    ended._folder.close()
+    assert starting.path.is_file()
     with pytest.raises(JobError, match='is in use'):
-        JobFolder(tmp_path / 'x.parts').open({}, resume=False)
-    assert other.lock.path.is_file()
-    other.close()
-    assert not other.path.exists()
+        refused.run()
+    assert starting.path.is_file()
+    starting.release()
+    make_job().run()
+    assert ended.out.read_bytes() == unbroken
 
 
 def test_no_run_starts_while_a_rank_of_an_earlier_one_lives(make_job, unbroken):

@@ -137,7 +137,7 @@ def slow_owner(claims, row, column):
     return best and best[1]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(corners=BOXES, seed=st.integers(0, 99))
 def test_every_pixel_goes_to_whom_the_definition_gives_it(corners, seed):
     claims = random_claims({tuple(c): c for c in corners}.values(), seed)
@@ -149,7 +149,7 @@ def test_every_pixel_goes_to_whom_the_definition_gives_it(corners, seed):
             assert masks[:, row, column].tolist() == expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(corners=BOXES, seed=st.integers(0, 99))
 def test_no_pixel_is_lost_and_different_boxes_share_none(corners, seed):
     claims = random_claims(corners, seed)
@@ -163,7 +163,7 @@ def test_no_pixel_is_lost_and_different_boxes_share_none(corners, seed):
                 assert not (after[n] & after[m]).any()
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(corners=BOXES, seed=st.integers(0, 99), random=st.randoms(use_true_random=False))
 def test_the_order_of_the_claims_changes_nothing(corners, seed, random):
     claims = random_claims(corners, seed)

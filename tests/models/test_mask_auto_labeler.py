@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from tiny_labeler import CROP_SIZE, model_config, random_inputs
 
 from mal_mm.geometry import draw_box_masks
+from mal_mm.instant import walk_logits
 from mal_mm.models import MaskAutoLabeler
 from mal_mm.models.losses import MeanField, dice_loss, mil_loss
 
@@ -328,6 +329,45 @@ def test_predict_attaches_what_test_cfg_asks_for():
     )
     for sample, probs in zip(samples, expected, strict=True):
         assert torch.equal(sample.pred_instances.mask_probs, probs[None])
+
+
+def test_instant_refinement_walks_between_like_tokens(labeler):
+    inputs = random_inputs()
+    images, boxes, areas = inputs['images'], inputs['crop_boxes'], inputs['box_areas']
+    for network, net in (('teacher', labeler.teacher), ('student', labeler.student)):
+        plain = labeler.predict_maps(images, boxes, areas, network, flip=True)
+        walked = labeler.predict_maps(images, boxes, areas, network, True, 'instant')
+        expected = walk_logits(plain, net.encoder(images), boxes, CROP_SIZE)
+        torch.testing.assert_close(walked, expected)
+        assert not torch.allclose(walked, plain, atol=1e-3)
+    # of both networks the teacher's tokens
+    plain = labeler.predict_maps(images, boxes, areas, 'both')
+    walked = labeler.predict_maps(images, boxes, areas, 'both', refine='instant')
+    expected = walk_logits(plain, labeler.teacher.encoder(images), boxes, CROP_SIZE)
+    torch.testing.assert_close(walked, expected)
+
+
+@pytest.mark.parametrize(
+    ('refine', 'meant'), [(False, 'none'), (True, 'mean-field'), ('instant', 'instant')]
+)
+def test_predict_refines_as_configs_old_and_new_say(refine, meant):
+    labeler = part_networks(build(test_cfg={'refine': refine}))
+    inputs = random_inputs()
+    samples = labeler(inputs, [DetDataSample() for _ in range(3)], mode='predict')
+    expected = labeler.predict_probs(
+        inputs['images'], inputs['crop_boxes'], inputs['box_areas'], refine=meant
+    )
+    for sample, probs in zip(samples, expected, strict=True):
+        assert torch.equal(sample.pred_instances.mask_probs, probs[None])
+    assert ((expected >= 0) & (expected <= 1)).all()
+
+
+def test_unknown_refinement_is_refused(labeler):
+    inputs = random_inputs()
+    with pytest.raises(ValueError, match=r"`refine` must be one of .*, got 'crf'"):
+        labeler.predict_probs(
+            inputs['images'], inputs['crop_boxes'], inputs['box_areas'], refine='crf'
+        )
 
 
 def test_batch_of_samples_goes_through_preprocessor_and_optimiser():

@@ -86,3 +86,26 @@ def test_map_of_stride_14_gets_as_many_cells_as_one_of_stride_16():
 def test_without_a_stride_every_map_is_handed_on_untouched():
     feature = torch.randn(1, 1, 16, 16)
     assert encode(feature, (224, 224), feature_stride=None) is feature
+
+
+@pytest.mark.parametrize('cached', [False, True])
+def test_the_last_layer_is_the_last_block_alone(cached, tmp_path):
+    arch = {'embed_dims': 8, 'num_layers': 3, 'num_heads': 2, 'feedforward_channels': 8}
+    encoder = {'type': 'ViTEncoder', 'arch': arch, 'img_size': 32, 'patch_size': 16}
+    network = {**model_config()['network'], 'projection': 4}
+
+    def build(**changes):
+        torch.manual_seed(0)
+        config = {**encoder, 'frozen': True, **changes}
+        if cached:
+            config = {'type': 'CachedEncoder', 'encoder': config, 'folder': str(tmp_path)}
+        return MODELS.build({**network, 'encoder': config}).eval()
+
+    images = torch.randn(2, 3, 32, 32)
+    several = build(out_indices=(0, 2))
+    feature = several.encode(images)
+    assert feature.shape == (2, 16, 2, 2)
+    last = build(out_indices=-1)
+    last.encoder.load_state_dict(several.encoder.state_dict())
+    torch.testing.assert_close(several.last_layer(feature), last.encode(images))
+    assert last.last_layer(last.encode(images)).shape == (2, 8, 2, 2)

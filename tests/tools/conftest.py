@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from tiny_training import TINY, write_boxes
+
+
+@pytest.fixture(scope='session', autouse=True)
+def folder_of_the_tools(repo_root):
+    """Python looks beside a script for what it imports; some tests load tools as modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'path', [str(repo_root / 'tools'), *sys.path])
+        yield
 
 
 @pytest.fixture(scope='session')

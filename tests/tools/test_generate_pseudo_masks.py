@@ -16,7 +16,6 @@ from pycocotools import mask as coco_mask
 from sharp_labeler import blotches, write_sharp_labeler
 
 from mal_mm.formats import check_rle
-from mal_mm.geometry import expand_fixed
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'generate_pseudo_masks.py'
 NAN = math.nan
@@ -182,12 +181,11 @@ def test_labelled_annotations_hold_a_valid_mask_inside_their_box(mixed):
         assert 'mal_skipped' not in new
         x, y, w, h = old['bbox']
         box = np.clip([x, y, x + w, y + h], 0, [120, 90, 120, 90])
-        window = expand_fixed(box)[0]
-        reach = np.tile(np.ceil((window[2:] - window[:2]) / 32), 2)  # one crop pixel
         left, top, width, height = coco_mask.toBbox(rle)
         extent = np.array([left, top, left + width, top + height])
-        assert (extent[:2] >= np.floor(box[:2]) - reach[:2]).all()
-        assert (extent[2:] <= np.floor(box[2:]) + 1 + reach[2:]).all()
+        # by the middles of pixels; a box of half a pixel has the one that it lies in
+        assert (extent[:2] >= np.minimum(box[:2] - 0.5, np.floor(box[:2]))).all()
+        assert (extent[2:] <= np.maximum(box[2:] + 0.5, np.ceil(box[2:]))).all()
         masks.append(coco_mask.decode(rle))
     # neither all boxes nor all the same
     assert any(0.05 < m[6:50, 6:60].mean() < 0.95 for m in masks[:2])
@@ -224,6 +222,7 @@ def test_the_file_and_the_screen_tell_what_was_done(mixed):
     made_by = after['mal_mm']
     assert (made_by['network'], made_by['flip'], made_by['crop_size']) == ('both', True, 32)
     assert (made_by['refine'], made_by['mask_threshold']) == ('none', 0.5)
+    assert (made_by['overlaps'], made_by['box_tolerance']) == ('keep', 0)
     assert made_by['config'].startswith('labeler.py (sha256 of the model ')
     assert made_by['checkpoint'].startswith('labeler.pth (sha256 ')
     assert 'wrote out.json: 6 masks in 3 images' in stdout
