@@ -27,9 +27,12 @@ def mask_problem(
     segmentation = annotation.get('segmentation')
     width, height = stated_size(image or {})
     try:
-        if isinstance(segmentation, list) and (width is None or height is None):
-            # somewhere near the image, for the form
-            width = height = 2**14
+        if isinstance(segmentation, list):
+            # what has no form of a mask is none, whatever is said of the image; somewhere near it
+            if segmentation_to_rle(segmentation, 2**14, 2**14) is None:
+                return NONE
+            if width is None or height is None:
+                width = height = 2**14
         rle = segmentation_to_rle(segmentation, height, width)
     except AnnotationError as error:
         return str(error)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mal_mm.formats.mask_check import mask_problem
+from mal_mm.formats.mask_check import NONE, mask_problem
 from mal_mm.labeling import Selection, make_plan
 
 H, W = 20, 30
@@ -83,3 +83,10 @@ def test_what_was_skipped_is_tried_again_though_it_has_a_mask():
 @pytest.mark.parametrize('segmentation', MASKS, ids=str)
 def test_a_mask_of_an_image_larger_than_any_is_none(segmentation):
     assert mask_problem({'segmentation': segmentation}, {**IMAGE, 'width': 2**70})
+
+
+@pytest.mark.parametrize('segmentation', [[], [[]]], ids=str)
+def test_what_has_no_form_of_a_mask_is_none_in_an_image_of_any_size(segmentation):
+    for width in (40, 2**70, None):
+        image = dict(width=width, height=30)
+        assert mask_problem(dict(segmentation=segmentation), image) == NONE
