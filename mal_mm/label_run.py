@@ -23,7 +23,7 @@ from .labeling.choice import mean_fit
 from .labeling.command import finish, make_job, make_labeler, read_config, run_job
 from .labeling.job import LabelingJob
 from .labeling.summary import Summary
-from .two_phase.configs import write_config
+from .two_phase.configs import make_repeatable, write_config
 from .two_phase.process import last_lines, run_logged
 from .two_phase.state import DONE, FAILED, RefusedError, RunState, only_one
 
@@ -174,6 +174,7 @@ class LabelRun:
                 ),
                 start_masks=str(self._path('instant').resolve()),
             )
+            make_repeatable(cfg)
             write_config(cfg, config_path, 'A labeler for {ann}.'.format(**vars(self.args)))
         command = [sys.executable, str(self.tools / 'train.py'), str(config_path), '--resume']
         command += ['--work-dir', str(self._path('training'))]

@@ -75,7 +75,7 @@ def build_configs(
         val = options.val_ann, options.val_img_root
         configs[name] = point_at(cfg, train_ann, options.img_root, *val, classes)
     for name, cfg in configs.items():
-        _make_repeatable(cfg)
+        make_repeatable(cfg)
         user = options.labeler_options if name == 'labeler' else options.segmenter_options
         cfg.merge_from_dict(dict(user))
         if name == 'segmenter_gt':  # the same, but that human masks have no quality
@@ -129,7 +129,8 @@ def _pass_over_missing_images(node: Any) -> None:
             _pass_over_missing_images(each)
 
 
-def _make_repeatable(cfg: Config) -> None:
+def make_repeatable(cfg: Config) -> None:
+    """Fix the seed and what a resumed training needs to end as an unbroken one, in place."""
     if (cfg.get('randomness') or {}).get('seed') is None:
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': 0}
     checkpoint = cfg.default_hooks.checkpoint
