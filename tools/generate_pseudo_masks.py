@@ -145,6 +145,8 @@ def run(args: argparse.Namespace) -> int:
             f'{args.config} is a labeler that is trained: name its CHECKPOINT after it, or take '
             'configs/mal/instant_dinov2_small.py, which needs none'
         )
+    if args.checkpoint is not None and args.weights is not None:
+        print('--weights is not used: all weights are in CHECKPOINT', file=sys.stderr)
     labeler = make_labeler(args, config, args.checkpoint)
     job = make_job(args, labeler, args.config, args.checkpoint, detections=args.boxes)
     if args.dry_run:

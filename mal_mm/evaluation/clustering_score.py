@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mal_mm.formats import AnnotationError, annotation_to_rle, index_images, split_usable
 from mal_mm.formats.paths import image_file_name, resolve_under
 from mal_mm.labeling import LabelingEngine
-from mal_mm.labeling.engine import Crop
+from mal_mm.labeling.crop import Crop
 from mal_mm.labeling.image_io import read_image
 
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from ..compat.config_bases import find_config
 from ..compat.config_options import check_option_keys
 from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
+from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
 from ..version import __version__
 from .batch_size import find_batch_size
@@ -143,6 +145,8 @@ def make_job(
         categories=args.categories,
         min_quality=args.min_quality,
         polygons=args.polygons,
+        # how files of more than 8 bits are read, see formats.image_file
+        image_bits=os.environ.get(BITS_VARIABLE) or None,
     )
     return LabelingJob(
         args.ann,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..instant import colour_stages
 from ..models.instant_labeler import InstantLabeler
 from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler, refinement_name
 from .box_clip import RELEASED, clip_to_box
+from .crop import Crop
 from .drawing import Drawing, average_drawings
 from .hole_carving import carve_holes_on_crop
 from .mask_cleaning import fill_holes, keep_largest_component
@@ -35,27 +36,6 @@ from .window_sampling import sample_windows
 _CPU_PIXELS = 2**20
 # box areas in image px^2 between small, medium and large
 SIZE_BOUNDS = (32**2, 96**2)
-
-
-@dataclass(frozen=True)
-class Crop:
-    """One box, ready for the network.
-
-    Attributes:
-        pixels: (S, S, 3) uint8 RGB.
-        window: (4,) int, image pixels.
-        crop_box: (4,) float32, crop pixels, of the box and the tolerance around it.
-        box: (4,) xyxy, image pixels.
-        image_hw: height and width of the image.
-        views: the same box with other margins.
-    """
-
-    pixels: np.ndarray
-    window: np.ndarray
-    crop_box: np.ndarray
-    box: np.ndarray
-    image_hw: tuple[int, int]
-    views: tuple[Crop, ...] = ()
 
 
 class LabelingEngine:

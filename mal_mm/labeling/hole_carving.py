@@ -5,15 +5,11 @@ A box says nothing about the inside of an object, so a labeler trained with boxe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
+from .crop import Crop
 from .mask_cleaning import fill_holes
-
-if TYPE_CHECKING:
-    from .engine import Crop
 
 # lengths in parts of the mask's size, the root of its bounding box's area
 _SURROUNDINGS = 0.2  # how far out the background is looked at

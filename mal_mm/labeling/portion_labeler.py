@@ -13,7 +13,8 @@ from ..formats.image_size import check_found_size, mask_size
 from ..formats.mask_check import NONE, mask_problem
 from ..formats.paths import resolve_under
 from ..formats.rle import decode_tight
-from .engine import Crop, LabelingEngine
+from .crop import Crop
+from .engine import LabelingEngine
 from .image_io import ImageStamp, read_stamped
 from .mask_cleaning import mask_to_polygons, polygon_iou
 from .plan import Plan

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from mal_mm.formats import box_problem
 from mal_mm.geometry import clip_boxes
-from mal_mm.labeling.engine import Crop, LabelingEngine
+from mal_mm.labeling.crop import Crop
+from mal_mm.labeling.engine import LabelingEngine
 from mal_mm.models.encoders import ViTEncoder
 
 # one map with its title
