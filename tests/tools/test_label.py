@@ -150,6 +150,7 @@ def test_the_masks_that_fit_better_are_kept_and_the_file_and_the_page_say_so(fin
     assert f'{best} masks (how well masks fit boxes and colours' in page
 
 
+@pytest.mark.slow
 def test_called_again_it_does_nothing_twice_and_ends_with_the_same_file(finished, workplace):
     out, _ = finished
     before = out.read_bytes()
@@ -160,6 +161,7 @@ def test_called_again_it_does_nothing_twice_and_ends_with_the_same_file(finished
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_work_dir_of_other_boxes_is_refused(finished, workplace, tmp_path):
     other = json.loads((workplace / 'boxes.json').read_text())
     other['annotations'].pop()
@@ -171,6 +173,7 @@ def test_a_work_dir_of_other_boxes_is_refused(finished, workplace, tmp_path):
     assert 'Traceback' not in result.stderr
 
 
+@pytest.mark.slow
 def test_few_boxes_are_labelled_without_training(workplace, tmp_path):
     few = json.loads((workplace / 'boxes.json').read_text())
     few['annotations'] = few['annotations'][:3]
@@ -182,6 +185,7 @@ def test_few_boxes_are_labelled_without_training(workplace, tmp_path):
     assert len(read_coco(tmp_path / 'out.json')['annotations']) == 3
 
 
+@pytest.mark.slow
 def test_without_weights_it_says_where_to_get_them(workplace, tmp_path):
     result = run(workplace, tmp_path / 'out.json', '--weights', tmp_path)
     assert result.returncode == 1
