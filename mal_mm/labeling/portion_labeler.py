@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,31 +96,36 @@ class PortionLabeler:
         """Label the portions, in order."""
         portions = list(portions)
         pieces = (piece for portion in portions for piece in self._pieces(*portion))
-        loaded = prefetch(pieces, self._load, self.num_threads, self._name)
-        for start, stop in portions:
-            changes: list[Change] = []
-            crops: list[tuple[int, Crop]] = []
-            image_keys: list[int] = []
-            stamps: dict[int, ImageStamp] = {}
-            at = start
-            while at < stop:
-                piece, (made, stamp) = next(loaded)
-                if stamp is not None:
-                    stamps[piece.image] = stamp
-                places = self.plan.places[piece.start : piece.stop].tolist()
-                for place, crop in zip(places, made, strict=True):
-                    if isinstance(crop, str):
-                        changes.append((place, {'mal_skipped': crop}))
-                    else:
-                        crops.append((place, crop))
-                        image_keys.append(piece.image)
-                at = piece.stop
-            masks = self.engine.label([crop for _, crop in crops], image_keys, self.on_drawn)
-            changes += [
-                (place, mask_fields(mask, self.output))
-                for (place, _), mask in zip(crops, masks, strict=True)
-            ]
-            yield Labelled(changes, stamps)
+        # closed at the end, which ends its threads
+        with closing(prefetch(pieces, self._load, self.num_threads, self._name)) as loaded:
+            for start, stop in portions:
+                yield self._label(start, stop, loaded)
+
+    def _label(self, start: int, stop: int, loaded: Iterator) -> Labelled:
+        """One portion, whose pieces come next."""
+        changes: list[Change] = []
+        crops: list[tuple[int, Crop]] = []
+        image_keys: list[int] = []
+        stamps: dict[int, ImageStamp] = {}
+        at = start
+        while at < stop:
+            piece, (made, stamp) = next(loaded)
+            if stamp is not None:
+                stamps[piece.image] = stamp
+            places = self.plan.places[piece.start : piece.stop].tolist()
+            for place, crop in zip(places, made, strict=True):
+                if isinstance(crop, str):
+                    changes.append((place, {'mal_skipped': crop}))
+                else:
+                    crops.append((place, crop))
+                    image_keys.append(piece.image)
+            at = piece.stop
+        masks = self.engine.label([crop for _, crop in crops], image_keys, self.on_drawn)
+        changes += [
+            (place, mask_fields(mask, self.output))
+            for (place, _), mask in zip(crops, masks, strict=True)
+        ]
+        return Labelled(changes, stamps)
 
     def _pieces(self, start: int, stop: int) -> Iterator[_Piece]:
         images = self.plan.image_indices[start:stop]

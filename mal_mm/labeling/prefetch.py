@@ -15,6 +15,8 @@ Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 SAY_AFTER_SECONDS = 60.0
+# a thread that has not ended by then is stuck, and left behind
+LEAVE_AFTER_SECONDS = 1.0
 
 
 def prefetch(
@@ -36,8 +38,12 @@ def prefetch(
         describe: name of an item.
     """
     waiting: queue.SimpleQueue = queue.SimpleQueue()
-    for _ in range(num_threads):
-        threading.Thread(target=_work, args=(waiting, load), daemon=True).start()
+    threads = [
+        threading.Thread(target=_work, args=(waiting, load), daemon=True)
+        for _ in range(num_threads)
+    ]
+    for thread in threads:
+        thread.start()
     ahead: deque[tuple[Item, Future]] = deque()
     try:
         for item in items:
@@ -51,8 +57,12 @@ def prefetch(
     finally:
         for _, future in ahead:
             future.cancel()
-        for _ in range(num_threads):
+        for _ in threads:
             waiting.put(None)
+        # A daemon that is still awake when the interpreter ends may abort the process.
+        deadline = time.monotonic() + LEAVE_AFTER_SECONDS
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
 
 
 def _work(waiting: queue.SimpleQueue, load: Callable) -> None:
