@@ -17,10 +17,17 @@ import torch
 from mmengine.config import Config
 
 from .compat.config_bases import find_config
-from .formats import read_coco, write_coco, write_json
+from .formats import atomic_write, read_coco, write_coco, write_json
 from .formats.plain_file import sha256
 from .labeling.choice import mean_fit
-from .labeling.command import finish, make_job, make_labeler, read_config, run_job
+from .labeling.command import (
+    finish,
+    make_job,
+    make_labeler,
+    read_config,
+    run_job,
+    write_page,
+)
 from .labeling.job import LabelingJob
 from .labeling.summary import Summary
 from .two_phase.configs import make_repeatable, write_config
@@ -33,11 +40,6 @@ LEAST_BOXES = 20
 _SECONDS_A_BOX = 0.12
 _SECONDS_AN_ITERATION = 0.2
 
-_NEEDS = {
-    'instant': ('instant',),
-    'train': ('instant', 'training', 'trained'),
-    'auto': ('instant', 'training', 'trained'),
-}
 _OUTPUTS = {'instant': 'instant.json', 'training': 'labeler', 'trained': 'trained.json'}
 
 
@@ -114,10 +116,10 @@ class LabelRun:
             self._take_over()
             start = time.time()
             summary = self._step('instant', lambda: self._label(self.job))
-            self._write_out('instant', {})
-            if self.args.report and self.method != 'instant':
-                self._report()
+            self._copy_out('instant')
             if self.method != 'instant':
+                write_page(self.args)
+                print('the instant masks are there to look at meanwhile', flush=True)
                 self._step('training', lambda: self._train(lock))
                 self._step('trained', self._label_with_trained)
                 self._choose()
@@ -207,29 +209,20 @@ class LabelRun:
         print(f'how well masks fit boxes and colours: {said}; kept: {best}')
         choice = dict(method=self.args.method, kept=best, fit=fits)
         write_json(choice, self.work_dir / 'choice.json')
-        self._write_out(best, choice)
+        self._write_chosen(best, choice)
 
-    def _write_out(self, step: str, choice: dict) -> None:
-        """The result so far, in place of an earlier one."""
-        if not choice:
-            part = self.args.out.with_name(f'.{self.args.out.name}.{os.getpid()}.part')
-            try:
-                shutil.copyfile(self._path(step), part)
-                part.replace(self.args.out)
-            finally:
-                part.unlink(missing_ok=True)
-            return
+    def _copy_out(self, step: str) -> None:
+        """The result so far."""
+        with self._path(step).open('rb') as source, atomic_write(self.args.out, 'wb') as file:
+            shutil.copyfileobj(source, file)
+
+    def _write_chosen(self, step: str, choice: dict) -> None:
+        """The masks that were kept, and why, in place of the first ones."""
         data = read_coco(self._path(step))
         fits = ', '.join(f'{name} {fit:.3f}' for name, fit in choice['fit'].items())
         kept = f'{step} masks (how well masks fit boxes and colours: {fits})'
         data['mal_mm'] = {**data['mal_mm'], 'kept': kept, 'choice': choice}
         write_coco(data, self.args.out)
-
-    def _report(self) -> None:
-        from .visualization.report import write_report
-
-        page = write_report(read_coco(self.args.out), self.args.img_root, self.args.report)
-        print(f'wrote {page}: the instant masks, to look at meanwhile', flush=True)
 
     def _count(self) -> Summary:
         """What is in the file that was written."""

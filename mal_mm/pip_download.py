@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from .formats.plain_file import sha256 as sha256_of
 
 
 def default_cache() -> Path:
@@ -53,16 +54,7 @@ def download_wheel(
         found = sorted(Path(folder).glob(wheel_name))
         if not found:
             raise RuntimeError(f'pip brought no {wheel_name} for {requirement}')
-        digest = file_sha256(found[0])
+        digest = sha256_of(found[0])
         if sha256 is not None and digest != sha256:
             raise RuntimeError(f'{wheel_name}: SHA-256 is {digest}, expected {sha256}; not used')
         return found[0].replace(cache / found[0].name)
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

