@@ -68,19 +68,13 @@ def parse_args() -> argparse.Namespace:
 def check(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     from mal_mm.formats.distinct_files import check_distinct
+    from mal_mm.labeling.command import check_machine, check_places
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint}
     read.update({'--detections': args.detections, '--gt': args.gt})
     check_distinct(read, {'--out': args.out, '--results-out': args.results_out})
-    if not args.img_root.is_dir():
-        raise OSError(f'--img-root {args.img_root} is no folder')
-    for option, path in (('--out', args.out), ('--results-out', args.results_out)):
-        if path and not path.parent.is_dir():
-            raise OSError(f'{option} {path}: the folder {path.parent} does not exist')
-        if path and path.is_dir():
-            raise OSError(f'{option} {path} is a folder; give the name of a file')
-    if args.threads < 1:
-        raise ValueError(f'--threads must be at least 1, got {args.threads}')
+    check_places(args.img_root, {'--out': args.out, '--results-out': args.results_out})
+    check_machine(args)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -33,17 +33,8 @@ from .summary import Summary
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
-    if not args.img_root.is_dir():
-        raise OSError(f'--img-root {args.img_root} is no folder')
-    for name, path in (('--out', args.out), ('--summary', args.summary)):
-        if path and not path.parent.is_dir():
-            raise OSError(f'{name} {path}: the folder {path.parent} does not exist')
-        if path and path.is_dir():
-            raise OSError(f'{name} {path} is a folder; give the name of a file')
-    if args.threads < 1:
-        raise ValueError(f'--threads must be at least 1, got {args.threads}')
-    if args.batch_size != 'auto' and not args.batch_size.isdigit():
-        raise ValueError(f'--batch-size must be a number from 1, or auto, got {args.batch_size!r}')
+    check_places(args.img_root, {'--out': args.out, '--summary': args.summary})
+    check_machine(args)
     for name, values, low, high in (
         ('--min-quality', [args.min_quality], 0, 1),
         ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
@@ -52,6 +43,33 @@ def check_arguments(args: argparse.Namespace) -> None:
         for value in values:
             if not low <= value <= high:  # NaN neither
                 raise ValueError(f'{name} must be from {low} to {high}, got {value}')
+
+
+def check_places(img_root: Path, outputs: Mapping[str, Path | None]) -> None:
+    """Refuse a folder of images that is none, and files that cannot be written.
+
+    Args:
+        img_root: of the images.
+        outputs: what people call it ('--out') -> file; None: not asked for.
+
+    Raises:
+        OSError: says which.
+    """
+    if not img_root.is_dir():
+        raise OSError(f'--img-root {img_root} is no folder')
+    for name, path in outputs.items():
+        if path and not path.parent.is_dir():
+            raise OSError(f'{name} {path}: the folder {path.parent} does not exist')
+        if path and path.is_dir():
+            raise OSError(f'{name} {path} is a folder; give the name of a file')
+
+
+def check_machine(args: argparse.Namespace) -> None:
+    """Refuse numbers of threads and crops that are none; ValueError."""
+    if args.threads < 1:
+        raise ValueError(f'--threads must be at least 1, got {args.threads}')
+    if args.batch_size != 'auto' and not args.batch_size.isdigit():
+        raise ValueError(f'--batch-size must be a number from 1, or auto, got {args.batch_size!r}')
 
 
 def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
