@@ -10,6 +10,7 @@ Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 90000 iterati
 30.8 mask AP and 39.4 box AP. Not yet trained here at full size.
 """
 _base_ = ['mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
 mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017.json')
 

@@ -10,6 +10,7 @@ Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), mixed precisi
 MMDetection's model zoo reports 51.8 box AP. Not yet trained here at full size.
 """
 _base_ = ['mmdet::convnext/cascade-mask-rcnn_convnext-s-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py']
+custom_imports = dict(imports=['mmpretrain.models', 'mal_mm'], allow_failed_imports=False)
 
 mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017.json')
 

@@ -1,11 +1,13 @@
-"""Mask R-CNN R101-DCN on LVIS v1 with pseudo-masks (Table 2).
+"""Mask R-CNN R101-DCN on LVIS v1 with pseudo-masks (Table 2 as it is labelled).
 
     bash tools/dist_train.sh configs/phase2/mask-rcnn_r101-dcn_fpn_1x_lvis-v1_mal.py 8
 
-The file comes from a labeler trained on LVIS (`configs/mal/_base_/datasets/lvis_v1_boxes.py`) or on COCO; the paper
-has both:
+Table 2 names a ResNet-101-DCN, but its figures on human masks are those of MMDetection's plain R101
+(mask-rcnn_r101_fpn_1x_lvis-v1_mal.py). This is the model that the name says; the paper's figures are not its.
 
-    python tools/generate_pseudo_masks.py configs/mal/vit_mae_base.py LABELER.pth --img-root data/lvis_v1 \\
+The file comes from a labeler trained on the boxes of LVIS:
+
+    python tools/generate_pseudo_masks.py configs/mal/vit_mae_base_lvis.py LABELER.pth --img-root data/lvis_v1 \\
         --ann data/lvis_v1/annotations/lvis_v1_train.json --out data/lvis_v1/annotations/lvis_v1_train_mal.json
 
 Another one: `--cfg-options mal_ann_file=FILE`, or `MAL_ANN_FILE=FILE` in the environment. Nothing but that file

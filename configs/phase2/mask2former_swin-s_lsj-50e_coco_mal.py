@@ -11,6 +11,7 @@ large-scale jitter at 1024 px. On human masks MMDetection's model zoo reports 46
 pseudo-masks not yet trained here at full size.
 """
 _base_ = ['mmdet::mask2former/mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
 mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 

@@ -9,6 +9,7 @@ BoxInst learns from boxes alone, but narrow (ResNet-18 with half the channels), 
 decoded (`poly2mask`), since the stock pipeline would ignore them.
 """
 _base_ = ['mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
 mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'pseudo_masks.json')
 data_root = 'data/shapes/'

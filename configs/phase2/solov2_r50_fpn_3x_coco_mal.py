@@ -14,6 +14,7 @@ Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 5.1 GB each, 
 MMDetection's model zoo reports 37.5 mask AP. On pseudo-masks not yet trained here at full size.
 """
 _base_ = ['mmdet::solov2/solov2_r50_fpn_ms-3x_coco.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
 mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 

@@ -10,6 +10,7 @@ Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 11.3 GB each,
 MMDetection's model zoo reports 42.4 mask AP. On pseudo-masks not yet trained here at full size.
 """
 _base_ = ['mmdet::solov2/solov2_x101-dcn_fpn_ms-3x_coco.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
 mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
 
