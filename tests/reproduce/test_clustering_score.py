@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sharp_labeler import sharp_model
 
-from mal_mm.evaluation.clustering_score import (
+from mal_mm.reproduce.clustering_score import (
     BACKGROUND,
     FOREGROUND,
     IGNORED,
