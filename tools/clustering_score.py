@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> None:
         ValueError: an argument outside its range.
     """
     from mal_mm.apis.encoder_labeler import load_encoder_labeler
-    from mal_mm.reproduce.clustering_score import score_file
     from mal_mm.formats import atomic_write, read_coco
+    from mal_mm.reproduce.clustering_score import score_file
 
     if not args.img_root.is_dir():
         raise FileNotFoundError(f'--img-root {args.img_root} is no folder')
