@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tiny_labeler import shrink
 
-from mal_mm.ablation import GROUPS, ROWS, format_table, select_rows
+from mal_mm.reproduce.ablation import GROUPS, ROWS, format_table, select_rows
 from mal_mm.samples import make_shapes
 
 
