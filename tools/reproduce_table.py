@@ -1,10 +1,12 @@
 #!/usr/bin/env python
 """A table of the paper (arXiv 2301.03992): the commands that make it, or what has been run of it.
 
-TABLE is 1 (COCO), 2 (LVIS), 7 (what masks do for detection), or `baselines` (BoxInst, CondInst).
-Without --work-dirs it prints a shell script: the labeler, its masks, each segmenter on human and
-on MAL's masks, and the retention rates. With it, the logs in those work dirs become the table,
-with the paper's figures beside them. '-' is what has not been run, or is not known.
+TABLE is 1 (COCO), 2 (LVIS), 3 (decoders), 4 (encoders), 5 (theta), 6 (clustering scores), 7 (what
+masks do for detection) or fig8 (loss weights, zeta, omega). Ours, beside them: 2-dcn (Table 2's
+ResNets as it names them), 7-r50 (a smaller Table 7) and baselines (BoxInst, CondInst).
+Without --work-dirs it prints a shell script: the labelers, their masks, each segmenter on human
+and on MAL's masks, and the retention rates. With it, the logs in those work dirs become the table,
+with the paper's figures beside them. '-' is what has not been run, or is not in the paper.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+TABLES = ('1', '2', '2-dcn', '3', '4', '5', '6', '7', '7-r50', 'fig8', 'baselines')
 EXAMPLES = """examples:
   python tools/reproduce_table.py 1 > table1.sh
   python tools/reproduce_table.py 2 --gpus 4 --labeler configs/mal/dinov2_base.py
@@ -29,12 +32,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('table', metavar='TABLE', choices=['1', '2', '7', 'baselines'])
+    parser.add_argument('table', metavar='TABLE', choices=TABLES)
     parser.add_argument(
         '--labeler',
-        default='configs/mal/vit_mae_base.py',
         metavar='CONFIG',
-        help='of phase 1 (default: configs/mal/vit_mae_base.py)',
+        help='of phase 1 (default: configs/mal/vit_mae_base.py for COCO, vit_mae_base_lvis.py for '
+        'LVIS)',
     )
     parser.add_argument('--gpus', type=int, default=8, help='of the machine (default: 8)')
     parser.add_argument(
@@ -78,8 +81,9 @@ def run(args: argparse.Namespace) -> None:
     """
     # imported late: --help and wrong arguments answer at once
     with redirect_stdout(sys.stderr):  # MMDetection of onedl says something on stdout
-        from mal_mm.phase2.paper_tables import TITLES
-        from mal_mm.phase2.reproduction import collect, commands
+        from mal_mm.reproduce.results import collect
+        from mal_mm.reproduce.script import commands
+        from mal_mm.reproduce.tables import NOTES, TITLES
 
     if args.work_dirs is None:
         print('\n'.join(commands(args.table, args.labeler, args.gpus)))
@@ -87,17 +91,22 @@ def run(args: argparse.Namespace) -> None:
     if not args.work_dirs.is_dir():
         raise FileNotFoundError(f'--work-dirs {args.work_dirs} is no folder')
     entries = collect(args.table, args.work_dirs, args.best)
-    table = markdown(entries)
-    print(f'{TITLES[args.table]}, %\n\n{table}')
+    table = markdown(entries, decimals=3 if args.table == '6' else 1)
+    unit = '' if args.table == '6' else ', %'
+    print(f'{TITLES[args.table]}{unit}\n\n{table}')
+    if args.table in NOTES:
+        print(f'\n{NOTES[args.table]}')
     if args.out:
         write(entries, table, args.out)
 
 
-def markdown(entries: Sequence[Mapping]) -> str:
-    """The table with one decimal, '-' where a cell is None."""
+def markdown(entries: Sequence[Mapping], decimals: int = 1) -> str:
+    """The table, '-' where a cell is None."""
 
     def cell(value: object) -> str:
-        return '-' if value is None else value if isinstance(value, str) else f'{value:.1f}'
+        if value is None or isinstance(value, str):
+            return value or '-'
+        return f'{value:.{decimals}f}'
 
     rows = [list(entries[0]), *([cell(value) for value in each.values()] for each in entries)]
     rows.insert(1, ['---' for _ in rows[0]])

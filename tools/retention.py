@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
             write_csv,
         )
         from mal_mm.formats import atomic_write
-        from mal_mm.phase2.paper_tables import find_row, paper_lines
+        from mal_mm.reproduce.tables import find_row, paper_lines
         from mal_mm.visualization.figures import save_figure
         from mal_mm.visualization.retention_chart import plot_retention
 
@@ -102,12 +102,10 @@ def run(args: argparse.Namespace) -> None:
     paths = {'GT': args.gt, 'MAL': args.mal, **dict(each.split('=', 1) for each in args.others)}
     runs = {name: read_evaluation(path, args.best, args.gt_ann) for name, path in paths.items()}
     lines = compare(runs)
-    shown = [*lines, *(paper_lines(row) if row else ())]
+    shown = [*lines, *(paper_lines(row.name) if row else ())]
     print(format_markdown(shown), end='\n\n')
     for name, evaluation in runs.items():
         print(f'- {name}: {evaluation.source} ({evaluation.benchmark})')
-    if row and row.paper.remark:
-        print(f'- paper MAL: {row.paper.remark}')
     if args.csv:
         with atomic_write(args.csv) as file:
             write_csv(shown, file)

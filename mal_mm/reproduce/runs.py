@@ -1,18 +1,17 @@
 """The trainings that reproduce a table: labelers, the masks that they draw, segmenters on these.
 
-    Labeler      a training of phase 1
-    MaskFile     the masks that a labeler draws in a data set
-    Run          a training of phase 2, on human masks, on a MaskFile, or on no masks
-    Row          the runs of one segmenter that are compared with each other
+Labeler      a training of phase 1
+MaskFile     the masks that a labeler draws in a data set
+Run          a training of phase 2, on human masks, on a MaskFile, or on no masks
+Row          the runs of one segmenter that are compared with each other
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from mmengine.fileio import load
@@ -22,7 +21,6 @@ from mal_mm.compat.config_bases import config_root
 # What names a run's supervision in the metafile, in this order in the tables.
 SUPERVISIONS = ('none', 'boxes', 'human', 'MAL')
 Figures = Mapping[str, 'float | None']
-_NOTHING: Figures = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -108,14 +106,14 @@ class Run:
     name: str
     config: str
     supervision: str
-    masks: str
+    masks: str = field(compare=False)
     length: int
     unit: str
     options: tuple[str, ...] = ()
     mask_file: MaskFile | None = None
-    paper: Figures = _NOTHING
+    paper: Figures = field(default_factory=dict, compare=False)
 
-    def on(self, mask_file: MaskFile, masks: str, paper: Figures = _NOTHING) -> Run:
+    def on(self, mask_file: MaskFile, masks: str, paper: Figures) -> Run:
         """The same training on the masks of another labeler."""
         return replace(
             self,

@@ -89,9 +89,7 @@ def table_rows(table: str) -> tuple[Row, ...]:
     rows = [
         replace(
             row,
-            runs=tuple(
-                replace(run, paper=_figures(table, row.backbone, run)) for run in row.runs
-            ),
+            runs=tuple(replace(run, paper=_figures(table, row.backbone, run)) for run in row.runs),
         )
         for row in segmenter_rows(table)
     ]
@@ -150,8 +148,12 @@ def paper_lines(name: str) -> list[Line]:
     return lines
 
 
-def _figures(table: str, backbone: str, run: Run, trained_on: str | None = None) -> Figures:
-    """What the paper has of a run; found by the cells that describe it."""
+def _figures(table: str, backbone: str, run: Run, trained_on: str = 'LVIS v1') -> Figures:
+    """What the paper has of a run; found by the cells that describe it.
+
+    Args:
+        trained_on: data set of the labeler, which Table 2 tells apart.
+    """
     columns = _COLUMNS.get(table)
     if columns is None or not backbone:
         return {}
@@ -164,7 +166,7 @@ def _figures(table: str, backbone: str, run: Run, trained_on: str | None = None)
         }
         if run.supervision == 'MAL':
             wanted['Method'] = 'Mask Auto-Labeler'
-        if trained_on:
+        if run.supervision == 'MAL' and table == '2':
             wanted['Training Data'] = trained_on
     (cells,) = (
         cells
@@ -204,12 +206,13 @@ def _labeler_row(table: str) -> Row:
     for name, labeler in _labelers(table):
         usual = labeler == LABELERS[row.data]
         figures = {
-            column: printed[name][theirs]
-            for column, theirs in _COLUMNS.get(table, {}).items()
+            column: printed[name][theirs] for column, theirs in _COLUMNS.get(table, {}).items()
         }
         masks = MaskFile(labeler, row.data, tag='' if usual else labeler.name)
         runs.append(ours.on(masks, f'MAL, {name}', figures))
-    return replace(row, runs=(replace(human, paper={}), *runs))
+    reference = {} if table == 'fig8' else _figures('1', row.backbone, human)
+    figures = {column: reference.get(column) for column in _COLUMNS.get(table, ())}
+    return replace(row, runs=(replace(human, paper=figures), *runs))
 
 
 def _labelers(table: str) -> Iterator[tuple[str, Labeler]]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,10 +86,42 @@ def test_schedule_ends_with_the_training(name, load_config):
     assert max(ends) == cfg.train_cfg['max_epochs' if by_epoch else 'max_iters']
 
 
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_imports_mal_mm(name, load_config):
+    # whose tools run it then does not matter
+    imports = load_config(name).custom_imports
+    assert 'mal_mm' in imports.imports and imports.allow_failed_imports is False
+
+
+COPIED = """
+import sys
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+assert 'mal_mm' not in sys.modules
+cfg = Config.fromfile(sys.argv[1])
+assert 'mal_mm' in sys.modules
+init_default_scope(cfg.default_scope)
+with torch.device('meta'):
+    print(type(MODELS.build(cfg.model)).__name__)
+"""
+
+
+@pytest.mark.slow  # starts a process
+def test_config_copied_alone_is_built_by_code_that_knows_nothing_of_mal_mm(tmp_path):
+    copy = tmp_path / 'mine.py'
+    shutil.copy(CONFIG_ROOT / 'phase2' / 'faster-rcnn_r50_fpn_1x_lvis-v1_boxes.py', copy)
+    done = subprocess.run(
+        [sys.executable, '-c', COPIED, str(copy)],
+        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {'PYTHONPATH': str(CONFIG_ROOT.parent)},
+    )
+    assert done.stdout.split()[-1:] == ['FasterRCNN'], done.stderr
+
+
 @pytest.mark.parametrize('name', MAL_CONFIGS)
-def test_phase_1_imports_mal_mm_and_never_reads_segmentations(name, load_config):
+def test_phase_1_never_reads_segmentations(name, load_config):
     cfg = load_config(name)
-    assert cfg.custom_imports.to_dict() == {'imports': ['mal_mm'], 'allow_failed_imports': False}
     assert cfg.default_scope == 'mmdet'
     dataset = cfg.train_dataloader.dataset
     assert (dataset.type, dataset.dataset.type) == ('RoIDataset', 'CocoBoxDataset')
