@@ -40,10 +40,14 @@ NOTES = {
     'fig8': "The paper shows curves; the values tried here are ours (tools/ablate.py's).",
 }
 # name of a column in the printed table -> in the paper's
-_AP = {'paper AP': 'AP val', 'paper kept': 'Ret. val'}
 _COLUMNS = {
-    '1': _AP | {'paper AP test-dev': 'AP test-dev', 'paper kept test-dev': 'Ret. test-dev'},
-    **dict.fromkeys('2345', _AP),
+    '1': {
+        'paper AP': 'AP val',
+        'paper AP test-dev': 'AP test-dev',
+        'paper kept': 'Ret. val',
+        'paper kept test-dev': 'Ret. test-dev',
+    },
+    **{key: {'paper AP': 'AP val', 'paper kept': 'Ret. val'} for key in '2345'},
     '7': {
         f'paper {ours}': f'AP{theirs}'
         for ours, theirs in zip(

@@ -37,6 +37,8 @@ def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(tool, 
         '| paper GT | 25.8 | - | - | - | - | - |',
         '| paper MAL | 24.5 | - | - | - | - | - |',
         '| paper MAL / GT, % | 95.0 | - | - | - | - | - |',
+        '| paper MAL, trained on COCO | 24.2 | - | - | - | - | - |',
+        '| paper none | 26.6 | 42.0 | 28.3 | 19.8 | 34.7 | 39.9 |',
         '- MAL: mal.json, a test (COCO)',
     ):
         assert line in shown.splitlines()
@@ -45,6 +47,7 @@ def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(tool, 
     assert [row['run'] for row in rows if row['kind'] == 'segm'] == [
         *('GT', 'MAL', 'MAL', 'box fill', 'box fill'),
         *('paper GT', 'paper MAL', 'paper MAL'),
+        *('paper MAL, trained on COCO', 'paper MAL, trained on COCO'),
     ]
     with Image.open('out.png') as picture:
         assert picture.size == (1350, 1035)  # a panel each for masks and boxes
