@@ -1,7 +1,7 @@
 """The paper's ablations as changes of a config: what each row changes, and what the paper says.
 
-The figures come from `paper_figures`: mask AP on COCO val2017 and retention rate of a Cascade R-CNN
-(ConvNeXt-S) trained on the labeler's masks. What the paper only says in words stands here.
+The figures come from `paper_figures`: mask AP on COCO val2017 and retention rate of a Cascade
+R-CNN (ConvNeXt-S) trained on the labeler's masks. What the paper only says in words stands here.
 """
 
 from __future__ import annotations
