@@ -9,7 +9,7 @@ from mmdet.registry import MODELS, OPTIM_WRAPPERS
 from mmdet.structures import DetDataSample
 from mmengine import MessageHub
 from mmengine.structures import InstanceData
-from tiny_labeler import CROP_SIZE, model_config, random_inputs
+from tiny_labeler import CROP_SIZE, TINY_ARCHS, model_config, random_inputs
 
 from mal_mm.geometry import draw_box_masks
 from mal_mm.instant import walk_logits
@@ -441,18 +441,118 @@ def test_a_background_crop_is_pushed_down_and_has_no_box():
     assert seen['masks'][0].any() and not seen['masks'][1].any()
 
 
-@pytest.mark.parametrize('target', ['objectness', 'category', 'mask_category'])
-def test_a_classification_loss_is_one_more_loss(target):
-    labeler = build(cls_loss={'target': target, 'num_classes': 3})
-    inputs = random_inputs()
-    inputs['labels'] = torch.tensor([0, 1, 2])
-    inputs['is_background'] = torch.tensor([False, False, True])
+def class_inputs():
+    is_background = torch.tensor([False, False, True])
+    return {**random_inputs(), 'labels': torch.tensor([0, 1, 2]), 'is_background': is_background}
+
+
+@pytest.mark.parametrize('source', ['instance_head', 'encoder', 'class_token'])
+def test_a_classification_loss_reads_what_it_names(source):
+    labeler, inputs = build(cls_loss={'source': source, 'num_classes': 3}), class_inputs()
     losses = labeler.loss(inputs)
-    total, log = labeler.parse_losses(losses)
-    assert log['loss_cls'] > 0
-    total.backward()
-    assert labeler.cls_loss.fc.weight.grad.any()
+    student, images = labeler.student, inputs['student_images']
+    feature = student.encoder(images)
+    if source == 'encoder':
+        vectors = feature.mean((2, 3))
+    elif source == 'instance_head':
+        first = student.decoder.instance_head.fcs[0]
+        vectors = feature.mean((2, 3)) @ first.weight.T + first.bias
+    else:
+        encoder = student.encoder  # the blocks, with nothing but the class token kept
+        tokens = encoder.patch_embed(images)[0]
+        tokens = torch.cat([encoder.cls_token.expand(3, -1, -1), tokens], 1) + encoder.pos_embed
+        vectors = encoder.ln1(encoder.layers[0](tokens))[:, 0]
+    logits = labeler.cls_loss.fcs(vectors[:2])  # the third crop is background
+    torch.testing.assert_close(
+        losses['loss_cls'], F.cross_entropy(logits, torch.tensor([0, 1])), atol=1e-5, rtol=1e-4
+    )
+    losses['loss_cls'].backward()
+    reached = {name.split('.')[0] for name, p in student.named_parameters() if p.grad is not None}
+    assert reached == ({'encoder', 'decoder'} if source == 'instance_head' else {'encoder'})
     assert 'loss_cls' not in build().loss(inputs)
+
+
+def test_networks_without_the_vectors_of_a_classification_loss_are_refused():
+    swin = model_config(cls_loss={'source': 'class_token', 'num_classes': 3})
+    swin['network']['encoder'] = {'type': 'SwinEncoder', 'arch': dict(TINY_ARCHS['SwinEncoder'])}
+    with pytest.raises(ValueError, match=r'needs a plain ViT \(ViTEncoder\).*got SwinEncoder'):
+        MODELS.build(swin)
+    conv = model_config(cls_loss={'source': 'instance_head', 'num_classes': 3})
+    conv['network']['decoder'] = {'type': 'FullyConvDecoder', 'channels': 4}
+    with pytest.raises(ValueError, match='needs an AttentionDecoder, got FullyConvDecoder'):
+        MODELS.build(conv)
+
+
+# -- colours and box masks of the CRF -------------------------------------------------------------
+
+
+def test_released_colours_are_the_students_and_shrink_to_the_mean_of_the_inner_four():
+    labeler = build(crf_view='student', shrink='bilinear')
+    inputs = random_inputs()
+    inputs['crop_boxes'] = torch.tensor([[4.0, 6, 27, 21], [3, 1, 30, 31], [10, 9, 12, 13]])
+    pixels = torch.zeros(3, CROP_SIZE, CROP_SIZE)
+    for mask, (x0, y0, x1, y1) in zip(pixels, inputs['crop_boxes'].int().tolist(), strict=True):
+        mask[y0:y1, x0:x1] = 1
+
+    def inner_four(maps):  # of each 4 x 4 pixels; slowly, by Python's own indices
+        small = torch.zeros(*maps.shape[:-2], 8, 8)
+        for row in range(8):
+            for column in range(8):
+                inner = maps[..., 4 * row + 1 : 4 * row + 3, 4 * column + 1 : 4 * column + 3]
+                small[..., row, column] = inner.mean((-2, -1))
+        return small
+
+    colours, box_masks = labeler.mask_frame(inputs, 8)
+    torch.testing.assert_close(colours, inner_four(inputs['student_images']))
+    torch.testing.assert_close(box_masks, inner_four(pixels))
+    # a left border at 6 of 4 cells' 4 px halves its cell; a box of 2 x 4 px falls between samples
+    assert box_masks[0, 1:6, 3].tolist() == [0.5, 1, 1, 1, 0]
+    assert box_masks[2].max() == 0.5
+
+
+def test_clean_colours_are_the_teachers_and_shrink_to_the_mean_of_all():
+    inputs = random_inputs()
+    for labeler in (build(), build(crf_view='student', shrink='area')):
+        view = 'student_images' if labeler.crf_view == 'student' else 'images'
+        colours, box_masks = labeler.mask_frame(inputs, 8)
+        torch.testing.assert_close(colours, F.avg_pool2d(inputs[view], 4))
+        whole = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE)
+        torch.testing.assert_close(box_masks, F.avg_pool2d(whole[:, None], 4)[:, 0])
+    del inputs['student_images']  # labeling has none
+    assert torch.equal(
+        build(crf_view='student').mask_frame(inputs, 8)[0], build().mask_frame(inputs, 8)[0]
+    )
+    with pytest.raises(ValueError, match=r"`crf_view` must be one of .*, got 'teacher'"):
+        build(crf_view='teacher')
+    with pytest.raises(ValueError, match=r"`shrink` must be one of .*, got 'bicubic'"):
+        build(shrink='bicubic')
+
+
+# -- networks -------------------------------------------------------------------------------------
+
+
+def test_every_layer_of_the_query_decoder_is_judged_by_the_same_labels():
+    decoder = {'type': 'QueryDecoder', 'channels': 8, 'num_heads': 2, 'num_layers': 2}
+    network = {**model_config()['network'], 'decoder': decoder}
+    labeler, inputs = part_networks(build(network=network)).train(), random_inputs()
+    losses = labeler.loss(inputs)
+
+    feature = labeler.student.encoder(inputs['student_images'])
+    layers = labeler.student.decoder.decode_layers(feature, inputs['box_areas'])
+    *earlier, last = (logits.sigmoid() for logits in layers)
+    assert len(earlier) == 2  # of the query as it is learned, and after the first layer
+    teacher = labeler.teacher(inputs['images'], inputs['box_areas']).sigmoid()
+    colours, boxes = labeler.mask_frame(inputs, 8)
+    labels = labeler.crf_loss.mean_field(colours, (last + teacher) / 2, boxes)
+    torch.testing.assert_close(losses['loss_mil'], 4 * mil_loss(last, boxes).mean())
+    expected = sum(
+        4 * mil_loss(probs, boxes).mean() + 0.5 * dice_loss(probs, labels).mean()
+        for probs in earlier
+    )
+    torch.testing.assert_close(losses['loss_deep'], expected)
+
+    light = {**network, 'decoder': {**decoder, 'deep_supervision': False}}
+    assert 'loss_deep' not in build(network=light).train().loss(inputs)
 
 
 def test_a_shared_encoder_sees_a_crop_once_for_both_networks():
