@@ -227,11 +227,16 @@ def _labelers(table: str) -> Iterator[tuple[str, Labeler]]:
         return
     usual = LABELERS['COCO']
     for group in ('theta',) if table == '5' else _FIG8:
-        for row in ABLATION_ROWS.values():
-            if row.group == group:
-                options = _options(usual.config, row.change)
-                labeler = Labeler(usual.config, f'{usual.name}_{row.key}', options)
-                yield row.name if table == '5' else row.key, labeler if options else usual
+        options = {
+            row: _options(usual.config, row.change)
+            for row in ABLATION_ROWS.values()
+            if row.group == group
+        }
+        same = set.intersection(*map(set, options.values()))  # what all of them set is usual
+        for row, own in options.items():
+            own = tuple(option for option in own if option not in same)
+            labeler = Labeler(usual.config, f'{usual.name}_{row.key}', own) if own else usual
+            yield row.name if table == '5' else row.key, labeler
 
 
 def _options(config: str, change: Callable[[Config], None]) -> tuple[str, ...]:

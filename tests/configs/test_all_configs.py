@@ -92,7 +92,7 @@ def test_config_imports_mal_mm(name, load_config):
 
 
 @pytest.mark.parametrize(
-    'name', ['mask2former_swin-s_lsj-50e_coco_mal', 'faster-rcnn_r50_fpn_1x_lvis-v1_boxes']
+    'name', ['solov2_r50_fpn_3x_coco_mal', 'faster-rcnn_r50_fpn_1x_lvis-v1_boxes']
 )
 def test_config_copied_alone_into_a_folder_is_built(name, tmp_path):
     cfg = Config.fromfile(shutil.copy(CONFIG_ROOT / 'phase2' / f'{name}.py', tmp_path))
