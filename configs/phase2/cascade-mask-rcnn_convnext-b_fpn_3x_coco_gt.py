@@ -4,8 +4,8 @@
 
 Differs from MMDetection's ConvNeXt-S config as the authors' base differs from their small one (ImageNet-1k): width,
 drop path 0.7, layer-wise decay 0.8 (https://github.com/facebookresearch/ConvNeXt, object_detection/configs/convnext/
-cascade_mask_rcnn_convnext_base_..._3x_coco_in1k.py; 0.6 and 0.7 are its small one's). The weights are mmpretrain's copy of the authors'
-convnext_base_1k_224.pth.
+cascade_mask_rcnn_convnext_base_..._3x_coco_in1k.py; 0.6 and 0.7 are its small one's). The weights are mmpretrain's
+copy of the authors' convnext_base_1k_224.pth.
 
 Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), mixed precision, 36 epochs. The authors report 45.6
 mask AP and 52.7 box AP; MMDetection's model zoo has no such model, and it is not yet trained here at full size.

@@ -7,7 +7,8 @@ Any file with the boxes will do, by default COCO's own: `--cfg-options mal_ann_f
 the environment; masks in it are never read.
 
 Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), mixed precision, 36 epochs. With masks
-MMDetection's model zoo reports 51.8 box AP. Not yet trained here at full size.
+MMDetection's model zoo reports 51.8 box AP. Without masks the paper reports 51.5 box AP. Not yet trained here at full
+size.
 """
 _base_ = ['mmdet::convnext/cascade-mask-rcnn_convnext-s-p4-w7_fpn_4conv1fc-giou_amp-ms-crop-3x_coco.py']
 custom_imports = dict(imports=['mmpretrain.models', 'mal_mm'], allow_failed_imports=False)

@@ -53,7 +53,25 @@ def test_docs_quote_the_best_model_and_the_hours(repo_root):
     assert 'around {} hours on COCO and {} on LVIS, on 8 V100'.format(*hours) in text
 
 
-def test_docstrings_of_the_lvis_rows_quote_the_paper(repo_root):
+def test_docstrings_of_the_recipes_quote_the_paper(repo_root):
+    def text_of(config):
+        return ' '.join((repo_root / config).read_text().split())
+
+    for table in '127':
+        for row in table_rows(table):
+            for run in row.runs:
+                if run.supervision == 'none':
+                    assert f'paper reports {run.paper["paper AP"]} box AP' in text_of(run.config)
+                elif run.supervision == 'MAL' and table != '7':
+                    ap, text = run.paper['paper AP'], text_of(run.config)
+                    if run.options:
+                        assert f"with COCO's labeler {ap};" in text, run.name
+                    else:
+                        kept = run.paper['paper kept']
+                        assert f'paper reports {ap} mask AP (retention {kept} %' in text, run.name
+
+
+def test_docstrings_of_the_lvis_rows_quote_the_figures_on_human_masks(repo_root):
     for row in segmenter_rows('2'):
         text = ' '.join((repo_root / 'configs/phase2' / f'{row.name}_mal.py').read_text().split())
         mask = figure('MAL', '2', f'Mask R-CNN, {row.backbone}', 'AP val')
