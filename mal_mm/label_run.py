@@ -48,20 +48,18 @@ class TrainingError(RuntimeError):
 
 
 class LabelRun:
-    """Steps of tools/label.py.
+    """Steps of `mal-mm label`.
 
     Args:
         args: its arguments.
-        tools: folder of train.py.
 
     Raises:
         CheckpointError: the weights are not on this machine.
         AnnotationError: the annotation file cannot be used.
     """
 
-    def __init__(self, args: argparse.Namespace, tools: Path) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.tools = tools
         self.work_dir = args.work_dir
         config = read_config(args.config, args.cfg_options)
         if config.model.type != 'InstantLabeler':
@@ -178,7 +176,7 @@ class LabelRun:
             )
             make_repeatable(cfg)
             write_config(cfg, config_path, 'A labeler for {ann}.'.format(**vars(self.args)))
-        command = [sys.executable, str(self.tools / 'train.py'), str(config_path), '--resume']
+        command = [sys.executable, '-m', 'mal_mm_cli', 'train', str(config_path), '--resume']
         command += ['--work-dir', str(self._path('training'))]
         log = self.work_dir / 'training.log'
         print(f'training: what it prints goes to {log} too', flush=True)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -166,8 +168,9 @@ def import_stack() -> None:
     declare_torchvision_ops()
     provide_panopticapi()
     try:
-        importlib.import_module('mmdet')
-        importlib.import_module('mmpretrain')
+        with without_adverts():
+            importlib.import_module('mmdet')
+            importlib.import_module('mmpretrain')
     except AssertionError as error:  # their own bounds on each other's versions
         stack = 'onedl' if 'onedl-mmcv' in versions else 'openmmlab'
         commands = '` and `'.join(_install_command(each) for each in STACKS[stack])
@@ -185,6 +188,19 @@ def import_stack() -> None:
     register_config_package()
     remember_formatted_configs()
     write_configs_literally()
+
+
+@contextmanager
+def without_adverts() -> Iterator[None]:
+    """Take out what mmdet of onedl prints where its own data service is not installed."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        for line in said.getvalue().splitlines():
+            if not line.startswith('Could not import OneDL'):
+                print(line)
 
 
 def _install_command(requirement: Requirement) -> str:
