@@ -25,7 +25,7 @@ from .hooks.console_progress_hook import ConsoleProgressHook
 from .labeler_data import apply_labeler_data
 from .phase2.custom_data import OwnData, put_on_data
 from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
-from .quiet_runner import quiet
+from .runner.quiet_runner import quiet
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -68,7 +68,7 @@ def interrupted(args: argparse.Namespace) -> str:
 def check_files(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     from mal_mm.formats.distinct_files import check_distinct
-    from mal_mm.labeling.command import check_machine, check_places
+    from mal_mm.workflow.labeling_command import check_machine, check_places
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint}
     read.update({'--detections': args.detections, '--gt': args.gt})
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from mal_mm.evaluation import coco_ap, format_ap_table, label_detections
     from mal_mm.formats import read_coco
     from mal_mm.formats.detections import read_detections
-    from mal_mm.labeling.command import make_labeler, read_config
+    from mal_mm.workflow.labeling_command import make_labeler, read_config
 
     check_files(args)
     detections, gt = read_detections(args.detections), read_coco(args.gt)

@@ -113,7 +113,7 @@ def check_files(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Label; the exit status."""
-    from mal_mm.labeling.command import (
+    from mal_mm.workflow.labeling_command import (
         check_arguments,
         finish,
         make_job,

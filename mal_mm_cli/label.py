@@ -85,8 +85,8 @@ def interrupted(args: argparse.Namespace) -> str:
 def run(args: argparse.Namespace) -> int:
     """Label; the exit status."""
     from mal_mm.formats.distinct_files import check_distinct, check_outputs
-    from mal_mm.label_run import LabelRun
-    from mal_mm.labeling.command import check_arguments
+    from mal_mm.workflow.label_run import LabelRun
+    from mal_mm.workflow.labeling_command import check_arguments
 
     check_arguments(args)
     written = {'--out': args.out, '--summary': args.summary, '--report': args.report}

@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plot; the exit status."""
+    from mal_mm.evaluation.run_log import read_curves
     from mal_mm.visualization.figures import save_figure
-    from mal_mm.visualization.training_curves import plot_runs, read_curves
+    from mal_mm.visualization.training_curves import plot_runs
 
     out = args.out or Path(args.work_dirs[0], 'training.png')
     runs = {work_dir: read_curves(work_dir) for work_dir in args.work_dirs}

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     """Run; the exit status."""
     check_label_options(args.label_options)
     from mal_mm.compat.config_options import parse_options
-    from mal_mm.two_phase import Options, TwoPhaseRun
+    from mal_mm.workflow import Options, TwoPhaseRun
 
     given = {each.name: getattr(args, each.name) for each in fields(Options)}
     given['label_options'] = tuple(args.label_options)

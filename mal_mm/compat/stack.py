@@ -160,7 +160,7 @@ def import_stack() -> None:
     if problems:
         raise ImportError(_message(problems))
     # now, since they import what an incomplete environment lacks
-    from .config_text import remember_formatted_configs, write_configs_literally
+    from .config_text import write_configs_literally
     from .lvis_numpy import mend_lvis
     from .panoptic_api import provide_panopticapi
     from .safe_checkpoints import load_checkpoints_safely
@@ -168,9 +168,8 @@ def import_stack() -> None:
     declare_torchvision_ops()
     provide_panopticapi()
     try:
-        with without_adverts():
-            importlib.import_module('mmdet')
-            importlib.import_module('mmpretrain')
+        importlib.import_module('mmdet')
+        importlib.import_module('mmpretrain')
     except AssertionError as error:  # their own bounds on each other's versions
         stack = 'onedl' if 'onedl-mmcv' in versions else 'openmmlab'
         commands = '` and `'.join(_install_command(each) for each in STACKS[stack])
@@ -186,8 +185,9 @@ def import_stack() -> None:
     load_checkpoints_safely()
     mend_lvis()
     register_config_package()
-    remember_formatted_configs()
     write_configs_literally()
+    with without_adverts():
+        importlib.import_module('mmdet.datasets')
 
 
 @contextmanager

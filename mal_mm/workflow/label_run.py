@@ -16,11 +16,14 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from .compat.config_bases import find_config
-from .formats import atomic_write, mal_fields, read_coco, write_coco, write_json
-from .formats.plain_file import sha256
-from .labeling.choice import mean_fit
-from .labeling.command import (
+from ..compat.config_bases import find_config
+from ..formats import atomic_write, mal_fields, read_coco, write_coco, write_json
+from ..formats.plain_file import sha256
+from ..labeling.choice import mean_fit
+from ..labeling.job import LabelingJob
+from ..labeling.summary import Summary
+from .configs import make_repeatable, write_config
+from .labeling_command import (
     finish,
     make_job,
     make_labeler,
@@ -28,11 +31,8 @@ from .labeling.command import (
     run_job,
     write_page,
 )
-from .labeling.job import LabelingJob
-from .labeling.summary import Summary
-from .two_phase.configs import make_repeatable, write_config
-from .two_phase.process import last_lines, run_logged
-from .two_phase.state import DONE, FAILED, RefusedError, RunState, only_one
+from .process import last_lines, run_logged
+from .state import DONE, FAILED, RefusedError, RunState, only_one
 
 # boxes below which there is nothing to learn from, for --method auto
 LEAST_BOXES = 20

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-_OURS = Path(__file__).resolve().parent
+_OURS = Path(__file__).resolve().parents[1]
 
 
 def quiet(runner_class: type[Runner]) -> type[Runner]:

@@ -22,13 +22,13 @@ from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
 from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
+from ..labeling.batch_size import find_batch_size
+from ..labeling.box_clip import RELEASED
+from ..labeling.job import LabelingJob
+from ..labeling.plan import Selection
+from ..labeling.portion_labeler import Output
+from ..labeling.summary import Summary
 from ..version import __version__
-from .batch_size import find_batch_size
-from .box_clip import RELEASED
-from .job import LabelingJob
-from .plan import Selection
-from .portion_labeler import Output
-from .summary import Summary
 
 
 def check_arguments(args: argparse.Namespace) -> None:
