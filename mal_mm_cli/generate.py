@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint is not None and args.weights is not None:
         print('--weights is not used: all weights are in CHECKPOINT', file=sys.stderr)
     labeler = make_labeler(args, config, args.checkpoint)
-    job = make_job(args, labeler, args.config, args.checkpoint, detections=args.boxes)
+    job = make_job(args, labeler, detections=args.boxes)
     if args.dry_run:
         from mal_mm.labeling.dry_run import describe_job
 
