@@ -66,8 +66,8 @@ class LabelRun:
         if config.model.type != 'InstantLabeler':
             raise ValueError(f'--config must be one of configs/mal/instant_*, got {args.config}')
         self.instant = make_labeler(args, config)
-        self.work_dir.mkdir(parents=True, exist_ok=True)
         self.job = self._job('instant', self.instant)
+        self.work_dir.mkdir(parents=True, exist_ok=True)
         self.method = args.method
         if self.method == 'auto' and self._boxes < LEAST_BOXES:
             print(f'{self._boxes} boxes are too few to learn from: instant masks only')
