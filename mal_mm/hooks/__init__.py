@@ -1,4 +1,4 @@
-"""What mmengine's loop calls: the teacher's update, mixed precision, resuming, health."""
+"""What mmengine's loop calls: the teacher's update, mixed precision, resuming, loading, health."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .box_count_train_loop import BoxCountTrainLoop
@@ -7,6 +7,7 @@ from .cuda_amp_optim_wrapper import CudaAmpOptimWrapper
 from .ema_teacher_hook import EMATeacherHook
 from .exact_resume_hook import ExactResumeHook
 from .feature_cache_hook import FeatureCacheHook
+from .load_report_hook import LoadReportHook
 from .mask_visualization_hook import MaskVisualizationHook
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'EMATeacherHook',
     'ExactResumeHook',
     'FeatureCacheHook',
+    'LoadReportHook',
     'MaskVisualizationHook',
 ]
