@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mal_mm.checkpoints.maskdino_config import deduce_model
+from mal_mm.reproduce.paper_figures import figure
 
 COCO = (368750, [327778, 355092])
 # name -> length, drops of the learning rate, GPUs: of the authors' yaml files where there are any
@@ -98,41 +99,61 @@ def test_docstrings_name_the_option_for_the_drops_that_the_paper_prints(recipe, 
         assert (schedule.type, schedule.end, schedule.gamma) == ('MultiStepLR', length, 0.1)
 
 
+def printed(section: str, name: str) -> float:
+    return figure('Mask DINO', f'App. {section}', name)
+
+
 @pytest.mark.slow
 def test_all_recipes_have_the_losses_and_the_noise_of_the_paper(recipe):
+    weights = {
+        'cls_weight': printed('B.1', 'class loss weight'),
+        'bbox_weight': printed('B.1', 'box L1 loss weight'),
+        'iou_weight': printed('B.1', 'box GIoU loss weight'),
+        'mask_weight': printed('B.1', 'mask cross-entropy weight'),
+        'dice_weight': printed('B.1', 'mask dice weight'),
+    }
     for name in SCHEDULES:
         head = recipe(name).model.panoptic_head
-        weights = {key: head.criterion[f'{key}_weight'] for key in ('cls', 'bbox', 'iou')}
-        assert weights == dict(cls=4, bbox=5, iou=2), name
-        assert (head.criterion.mask_weight, head.criterion.dice_weight) == (5, 5)
-        # labels are replaced with half of it, p = 0.2; lambda_1 = lambda_2 = 0.4
-        assert head.denoising.noise_scale == 0.4
+        assert {key: head.criterion[key] for key in weights} == weights, name
+        assert head.denoising.noise_scale == printed('B.2', 'box noise')
+        # labels are replaced with half of it
+        assert head.denoising.noise_scale / 2 == printed('B.2', 'label noise')
         assert head.decoder.num_layers == 9
-        queries = 900 if 'ade20k-640' in name or 'boxes' in name else 300
-        # the authors' yaml files for semantic R50 models have fewer than the paper says
-        assert head.decoder.num_queries == (
-            100 if 'r50' in name and not head.decoder.two_stage else queries
-        ), name
+        semantic_r50 = 'r50' in name and not head.decoder.two_stage
+        if name.endswith('boxes'):  # DINO's
+            queries = 900
+        elif 'ade20k-640' in name:
+            queries = printed('C', 'queries on ADE20K')
+        else:  # the yaml files of semantic R50 models have fewer than the paper says
+            queries = 100 if semantic_r50 else printed('B.1', 'queries')
+        assert head.decoder.num_queries == queries, name
         levels = head.pixel_decoder.num_backbone_levels + head.pixel_decoder.num_extra_levels
-        fewer = 'hid1024' in name or not head.decoder.two_stage
-        assert levels == (5 if 'swin' in name else 3 if fewer else 4), name
+        if 'swin' in name:
+            assert levels == printed('B.1', 'feature scales with SwinL')
+        else:  # and lighter models fewer levels
+            fewer = semantic_r50 or 'hid1024' in name
+            assert levels == (3 if fewer else printed('B.1', 'feature scales with ResNet-50'))
 
 
 @pytest.mark.slow
 def test_large_models_see_larger_images_and_start_from_the_detector(recipe):
-    for name in SCHEDULES:
+    for name, (length, _, gpus) in SCHEDULES.items():
         cfg = recipe(name)
         assert bool(cfg.load_from) == ('objects365-' in name and 'boxes' not in name), name
         if '1280' in name:
             *_, resize, crop, _, _ = cfg.train_dataloader.dataset.pipeline
-            assert (resize.scale, resize.ratio_range) == ((1280, 1280), (0.1, 2.0))
-            assert crop.crop_size == (1280, 1280)
+            side = printed('C', 'image size on COCO')
+            assert (resize.scale, resize.ratio_range) == ((side, side), (0.1, 2.0))
+            assert crop.crop_size == (side, side)
+            assert (length, gpus) == tuple(printed('C', f'{x} on COCO') for x in ('epochs', 'GPUs'))
             (pad,) = cfg.model.data_preprocessor.batch_augments
-            assert (pad.size, pad.pad_mask) == ((1280, 1280), True)
+            assert (pad.size, pad.pad_mask) == ((side, side), True)
             assert pad.pad_seg == ('panoptic' in name)
             for split in ('val', 'test'):
                 assert cfg[f'{split}_dataloader'].dataset.pipeline[1].scale == (1600, 960)
         if 'ade20k-640' in name:
+            assert length == printed('C', 'iterations on ADE20K')
+            assert gpus == printed('C', 'GPUs on ADE20K')
             (hook,) = cfg.custom_hooks
             assert (hook.type, hook.momentum) == ('EMAHook', 0.0003)
 
