@@ -136,21 +136,34 @@ def test_all_recipes_have_the_losses_and_the_noise_of_the_paper(recipe):
 
 
 @pytest.mark.slow
-def test_large_models_see_larger_images_and_start_from_the_detector(recipe):
+def test_recipes_of_coco_jitter_scales_and_crop_as_printed(recipe):
+    for name in SCHEDULES:
+        if 'lsj' not in name:
+            continue
+        cfg = recipe(name)
+        side = (
+            printed('C', 'image size on COCO') if '1280' in name else printed('B.1', 'crop on COCO')
+        )
+        *_, flip, resize, crop, _, _ = cfg.train_dataloader.dataset.pipeline
+        assert flip.prob == 0.5
+        assert (resize.scale, resize.ratio_range) == ((side, side), (0.1, 2.0)), name
+        assert crop.crop_size == (side, side)
+        (pad,) = cfg.model.data_preprocessor.batch_augments
+        assert (pad.size, pad.pad_mask, pad.pad_seg) == ((side, side), True, 'panoptic' in name)
+        for split in ('val', 'test'):
+            scale = cfg[f'{split}_dataloader'].dataset.pipeline[1].scale
+            assert scale == ((1600, 960) if '1280' in name else (1333, 800))
+
+
+@pytest.mark.slow
+def test_large_models_start_from_the_detector(recipe):
     for name, (length, _, gpus) in SCHEDULES.items():
         cfg = recipe(name)
         assert bool(cfg.load_from) == ('objects365-' in name and 'boxes' not in name), name
+        if cfg.load_from:
+            assert cfg.model.backbone.init_cfg is None
         if '1280' in name:
-            *_, resize, crop, _, _ = cfg.train_dataloader.dataset.pipeline
-            side = printed('C', 'image size on COCO')
-            assert (resize.scale, resize.ratio_range) == ((side, side), (0.1, 2.0))
-            assert crop.crop_size == (side, side)
             assert (length, gpus) == tuple(printed('C', f'{x} on COCO') for x in ('epochs', 'GPUs'))
-            (pad,) = cfg.model.data_preprocessor.batch_augments
-            assert (pad.size, pad.pad_mask) == ((side, side), True)
-            assert pad.pad_seg == ('panoptic' in name)
-            for split in ('val', 'test'):
-                assert cfg[f'{split}_dataloader'].dataset.pipeline[1].scale == (1600, 960)
         if 'ade20k-640' in name:
             assert length == printed('C', 'iterations on ADE20K')
             assert gpus == printed('C', 'GPUs on ADE20K')
