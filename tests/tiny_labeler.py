@@ -59,7 +59,9 @@ def shrink(
         encoder.folder = str(Path(work_dir, 'features'))
         encoder = encoder.encoder
     encoder.update(arch=dict(TINY_ARCHS[encoder.type]), init_cfg=None)
-    if 'out_indices' in encoder:
+    if cfg.model.network.get('neck'):
+        encoder.arch.num_layers, encoder.out_indices = 3, (0, 1, 2)
+    elif 'out_indices' in encoder:
         encoder.out_indices = (0,)
     cfg.model.network.decoder.update(TINY_DECODERS[cfg.model.network.decoder.type])
     # a multiple of the stride (32 without patches), at least 2 x 2 cells of 16 px
