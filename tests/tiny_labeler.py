@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor
+
+from mal_mm.models import MaskAutoLabeler
 
 CROP_SIZE = 32
 ARCH = {'embed_dims': 16, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 32}
@@ -36,6 +39,27 @@ def model_config(**changes: object) -> dict:
         'test_cfg': {'crop_size': CROP_SIZE, 'mask_threshold': 0.5},
     }
     return {**model, **changes}
+
+
+def frozen_config() -> dict:
+    """`model_config()` with a frozen encoder."""
+    config = model_config()
+    config['network']['encoder']['frozen'] = True
+    return config
+
+
+def build(**changes: object) -> MaskAutoLabeler:
+    """The labeler of `model_config(**changes)`, with the same weights each time."""
+    torch.manual_seed(0)
+    return MODELS.build(model_config(**changes))
+
+
+def part_networks(labeler: MaskAutoLabeler) -> MaskAutoLabeler:
+    """Give the teacher other weights than the student's."""
+    with torch.no_grad():
+        for parameter in labeler.teacher.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return labeler
 
 
 def random_inputs(N: int = 3, S: int = CROP_SIZE, seed: int = 0) -> dict[str, Tensor]:
