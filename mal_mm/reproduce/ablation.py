@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdet.registry import MODELS
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 import mal_mm
 
+from ..labeler_data import innermost_encoder
 from .paper_figures import figure
 
 
@@ -74,18 +75,13 @@ def _decoder(name: str, own: tuple[str, ...] = (), **settings: Any) -> Callable[
     return change
 
 
-def _inner_encoder(cfg: Config) -> ConfigDict:
-    encoder = cfg.model.network.encoder
-    return encoder.encoder if encoder.type == 'CachedEncoder' else encoder
-
-
 def _encoder(name: str) -> Callable[[Config], None]:
     """The encoder of a config of configs/mal, weights included; frozen or cached as before."""
 
     def change(cfg: Config) -> None:
         network = cfg.model.network
         shipped = Config.fromfile(mal_mm.config_path(f'mal/{name}.py')).model.network.encoder
-        if _inner_encoder(cfg).get('frozen'):
+        if innermost_encoder(cfg).get('frozen'):
             shipped.frozen = True
         if network.encoder.type == 'CachedEncoder':
             network.encoder.encoder = shipped
@@ -97,7 +93,7 @@ def _encoder(name: str) -> Callable[[Config], None]:
 
 
 def _fpn(cfg: Config) -> None:
-    network, encoder = cfg.model.network, _inner_encoder(cfg)
+    network, encoder = cfg.model.network, innermost_encoder(cfg)
     if encoder.type != 'ViTEncoder':
         raise ValueError(f'the pyramid stands on blocks of a ViTEncoder, got {encoder.type}')
     blocks = encoder.get('out_indices', -1)

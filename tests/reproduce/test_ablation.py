@@ -52,7 +52,12 @@ def test_groups_are_the_papers_ablations():
     assert thetas == ['0.6', '0.8', '1.0', '1.2', '1.4', '1.6']
 
 
-@pytest.mark.parametrize('key', ROWS)
+# of rows that differ in a number the last one will do
+NUMBERS = {row.group: row.key for row in ROWS.values() if row.name[0].isdecimal()}
+BUILT = [key for key, row in ROWS.items() if NUMBERS.get(row.group, key) == key]
+
+
+@pytest.mark.parametrize('key', BUILT)
 def test_every_row_changes_the_config_into_one_that_builds(base, key, tmp_path, monkeypatch):
     cfg = shrink(base(), tmp_path, tmp_path)
     cfg.num_classes = 5
