@@ -1,6 +1,5 @@
 """Predictions of two tiny segmenters side by side."""
 
-import importlib.util
 import json
 import shutil
 
@@ -25,17 +24,9 @@ from mal_mm.reproduce.compare_predictions import (
 from mal_mm.samples import make_shapes
 from mal_mm.samples.shapes import CATEGORIES
 from mal_mm.visualization.overlay import instance_colors
+from mal_mm_cli.main import main
 
 RUNS = {'gt': 'mask-rcnn_r50_fpn_1x_coco_mal', 'mal': 'solov2_r50_fpn_3x_coco_mal'}
-
-
-@pytest.fixture(scope='module')
-def tool(repo_root):
-    path = repo_root / 'tools' / 'compare_predictions.py'
-    spec = importlib.util.spec_from_file_location('compare_predictions', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope='module')
@@ -62,15 +53,17 @@ def folder(repo_root, tmp_path_factory):
     return root
 
 
-def run(tool, folder, *arguments):
-    return tool.main([str(folder / 'gt'), str(folder / 'mal'), '--device', 'cpu', *arguments])
+def run(folder, *arguments):
+    return main(
+        ['compare', str(folder / 'gt'), str(folder / 'mal'), '--device', 'cpu', *arguments]
+    )
 
 
-def test_one_picture_for_each_image_and_a_sheet(tool, folder, tmp_path, capsys):
+def test_one_picture_for_each_image_and_a_sheet(folder, tmp_path, capsys):
     data = folder / 'data'
     options = ('--ann', str(data / 'unseen_gt.json'), '--img-root', str(data), '--sheet')
     options += ('--out', str(tmp_path / 'out'), '--min-score', '0')
-    assert run(tool, folder, *options) == 0
+    assert run(folder, *options) == 0
     names = sorted(path.name for path in (tmp_path / 'out').iterdir())
     assert names == ['001.png', '002.png', '003.png', 'sheet.png']
     side = 64 * 12  # small pictures are shown twelve times as large
@@ -83,7 +76,7 @@ def test_one_picture_for_each_image_and_a_sheet(tool, folder, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
-def test_a_bad_picture_and_a_hostile_name_do_not_stop_the_others(tool, folder, tmp_path, capsys):
+def test_a_bad_picture_and_a_hostile_name_do_not_stop_the_others(folder, tmp_path, capsys):
     root = tmp_path / 'data'
     shutil.copytree(folder / 'data', root)
     data = json.loads((root / 'unseen_gt.json').read_text())
@@ -91,7 +84,7 @@ def test_a_bad_picture_and_a_hostile_name_do_not_stop_the_others(tool, folder, t
     (root / data['images'][1]['file_name']).write_bytes(b'no picture')
     (root / 'ann.json').write_text(json.dumps(data))
     options = ('--ann', str(root / 'ann.json'), '--img-root', str(root))
-    assert run(tool, folder, *options, '--out', str(tmp_path / 'out')) == 3
+    assert run(folder, *options, '--out', str(tmp_path / 'out')) == 3
     first, second = capsys.readouterr().err.splitlines()[-2:]
     assert "steps out of its folder through '..'" in first
     assert second.startswith(data['images'][1]['file_name'])
