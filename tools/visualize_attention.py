@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     """
     from mal_mm.apis.encoder_labeler import load_encoder_labeler
     from mal_mm.labeling.image_io import read_image
-    from mal_mm.visualization.attention import draw_crop_attention
+    from mal_mm.reproduce.attention import draw_crop_attention
     from mal_mm.visualization.figures import save_figure
 
     if not args.out.parent.is_dir():
