@@ -30,6 +30,9 @@ COMMANDS = {
     'import maskdino': 'import_maskdino',
     'import dinov2': 'import_dinov2',
     'plot': 'plot_training',
+    'reproduce ablation': 'ablation',
+    'reproduce clustering': 'clustering_score',
+    'reproduce attention': 'attention',
     'evaluate-detector': 'evaluate_detector',
 }
 

@@ -72,7 +72,7 @@ class MaskLabeler:
             `checkpoints.public_weights.weight_folders`.
         download: fetch them if they are missing; a function is asked first, with a question.
         **options: further ones of LabelingEngine (refine, margin, exact_crops,
-            largest_component, ...), None likewise.
+            carve_holes, ...), None likewise.
 
     Raises:
         CheckpointError: the checkpoint or the weights are missing, broken, or of another
