@@ -55,7 +55,15 @@ def folder(repo_root, tmp_path_factory):
 
 def run(folder, *arguments):
     return main(
-        ['compare', str(folder / 'gt'), str(folder / 'mal'), '--device', 'cpu', *arguments]
+        [
+            'reproduce',
+            'predictions',
+            str(folder / 'gt'),
+            str(folder / 'mal'),
+            '--device',
+            'cpu',
+            *arguments,
+        ]
     )
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 TABLES = ('1', '2', '2-dcn', '3', '4', '5', '6', '7', '7-r50', 'fig8', 'baselines')
 EXAMPLES = """examples:
-  mal-mm reproduce 1 > table1.sh
-  mal-mm reproduce 2 --gpus 4 --labeler configs/mal/dinov2_base.py
-  mal-mm reproduce 1 --work-dirs work_dirs --out table1.csv
+  mal-mm reproduce table 1 > table1.sh
+  mal-mm reproduce table 2 --gpus 4 --labeler configs/mal/dinov2_base.py
+  mal-mm reproduce table 1 --work-dirs work_dirs --out table1.csv
 
 exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments
 """

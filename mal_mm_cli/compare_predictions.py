@@ -13,10 +13,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 EXAMPLES = """examples:
-  mal-mm compare work_dirs/mask2former_swin-s_lsj-50e_coco_gt \\
+  mal-mm reproduce predictions work_dirs/mask2former_swin-s_lsj-50e_coco_gt \\
       work_dirs/mask2former_swin-s_lsj-50e_coco_mal --img-root data/coco/val2017 \\
       --ann data/coco/annotations/instances_val2017.json --num-images 12 --out compared --sheet
-  mal-mm compare gt.py,gt.pth mal.py,mal.pth --images a.jpg b.jpg \\
+  mal-mm reproduce predictions gt.py,gt.pth mal.py,mal.pth --images a.jpg b.jpg \\
       --out compared
 
 exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments, 3 done, but for

@@ -6,7 +6,7 @@ import pytest
 from mal_mm.reproduce.results import training_hours
 from mal_mm.reproduce.tables import TITLES
 from mal_mm_cli.main import main
-from mal_mm_cli.reproduce import TABLES
+from mal_mm_cli.reproduce_table import TABLES
 
 
 def write_run(folder, start, steps, key='coco/segm_mAP', seconds=0.5):
@@ -26,7 +26,7 @@ def test_what_has_been_run_is_collected_beside_the_papers_figures(tmp_path, caps
     write_run(runs / f'{name}_mal', '1', [(6, 0.2)], 'lvis/segm_AP')
     (runs / 'mask-rcnn_r50_fpn_1x_lvis-v1_gt' / '1').mkdir(parents=True)  # just begun
     out = tmp_path / 'table.csv'
-    assert main(['reproduce', '2', '--work-dirs', str(runs), '--out', str(out)]) == 0
+    assert main(['reproduce', 'table', '2', '--work-dirs', str(runs), '--out', str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith('The paper calls r50 and r101 ResNet-50-DCN')
     lines = lines[:-2]
@@ -49,7 +49,7 @@ def test_boxes_are_what_table_7_is_about(tmp_path, capsys):
     name = 'mask-rcnn_r50_fpn_1x_lvis-v1'
     for run, value in (('faster-rcnn_r50_fpn_1x_lvis-v1_boxes', 0.22), (f'{name}_gt', 0.25)):
         write_run(tmp_path / run, '1', [(12, value)], 'lvis/bbox_AP')
-    assert main(['reproduce', '7', '--work-dirs', str(tmp_path)]) == 0
+    assert main(['reproduce', 'table', '7', '--work-dirs', str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if f'| {name} |' in line][:2] == [
         f'| {name} | none | 12/12 epochs | 60.0 | 22.0 | - | - | - | - | - | 88.0 '
@@ -60,7 +60,7 @@ def test_boxes_are_what_table_7_is_about(tmp_path, capsys):
 
 
 def test_methods_that_the_paper_compares_with_stand_below_table_1(tmp_path, capsys):
-    assert main(['reproduce', '1', '--work-dirs', str(tmp_path)]) == 0
+    assert main(['reproduce', 'table', '1', '--work-dirs', str(tmp_path)]) == 0
     rows = [line.split(' | ') for line in capsys.readouterr().out.splitlines()]
     only = {row[0].lstrip('| '): row[-4:] for row in rows if 'paper only' in row}
     assert only['BBTP, ResNet-101'] == ['-', '21.1', '-', '59.1 |']
@@ -72,10 +72,10 @@ def test_clustering_scores_stand_beside_the_papers(tmp_path, capsys):
     file = tmp_path / 'clustering' / 'swin_base.json'
     file.parent.mkdir()
     file.write_text('{"clustering_score": 0.5, "standard_error": 0.01, "scored": 9}')
-    assert main(['reproduce', '6', '--work-dirs', str(tmp_path)]) == 0
+    assert main(['reproduce', 'table', '6', '--work-dirs', str(tmp_path)]) == 0
     assert '| Swin-Base | 0.500 | 0.010 | 9 | 0.425 |' in capsys.readouterr().out
     file.write_text('[]')
-    assert main(['reproduce', '6', '--work-dirs', str(tmp_path)]) == 1
+    assert main(['reproduce', 'table', '6', '--work-dirs', str(tmp_path)]) == 1
     assert f'{file}: not what tools/clustering_score.py' in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_hours_are_those_of_all_iterations_resumed_or_not(tmp_path):
 )
 def test_a_wrong_call_is_refused(capsys, arguments, status, reason):
     try:
-        assert main(['reproduce', *arguments]) == status
+        assert main(['reproduce', 'table', *arguments]) == status
     except SystemExit as stopped:
         assert stopped.code == status
     last = capsys.readouterr().err.splitlines()[-1]
