@@ -3,9 +3,8 @@
     bash tools/dist_train.sh configs/phase2/faster-rcnn_x101-64x4d_fpn_1x_lvis-v1_boxes.py 8
 
 MMDetection's Mask R-CNN recipe without the mask head: a Faster R-CNN that differs from the rows with masks in nothing
-else. Any file with the boxes will do, by default LVIS's own:
-`--cfg-options mal_ann_file=FILE`, or `MAL_ANN_FILE=FILE` in the environment; masks in it are never read. Validation needs
-the `lvis` package.
+else. Any file with the boxes will do, by default LVIS's own: `--cfg-options mal_ann_file=FILE`; masks in it are never
+read. Validation needs the `lvis` package.
 
 Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 12 epochs. With masks MMDetection's model zoo
 reports 27.2 box AP. Without masks the paper reports 26.6 box AP. Not yet trained here at full size.
@@ -13,7 +12,7 @@ reports 27.2 box AP. Without masks the paper reports 26.6 box AP. Not yet traine
 _base_ = ['mmdet::lvis/mask-rcnn_x101-64x4d_fpn_sample1e-3_ms-1x_lvis-v1.py']
 custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
-mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/lvis_v1_train.json')
+mal_ann_file = 'annotations/lvis_v1_train.json'
 
 model = dict(type='FasterRCNN', roi_head=dict(mask_roi_extractor=None, mask_head=None))
 

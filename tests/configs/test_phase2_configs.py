@@ -156,11 +156,6 @@ DIFFERENCES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_file_in_the_environment(monkeypatch):
-    monkeypatch.delenv('MAL_ANN_FILE', raising=False)
-
-
 @pytest.fixture(scope='module')
 def runs(repo_root):
     """{name: metadata} of the metafile."""
