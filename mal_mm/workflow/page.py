@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ..evaluation.average_precision import AP_NAMES
+from ..evaluation.retention import LVIS_NAMES
 from ..evaluation.run_log import read_curves
 from ..formats import atomic_write
 from ..labeling.summary import BINS
@@ -23,7 +24,7 @@ from .state import RunState
 PAGE = 'index.html'
 _AP_ROWS = (('mal', "the labeler's masks"), ('gt', 'human masks'))
 _SEGMENTERS = {"the labeler's masks": 'segmenter', 'human masks': 'segmenter_gt'}
-_SEGMENTER_KEYS = ('loss', 'coco/segm_mAP')
+_SEGMENTER_KEYS = ('loss', 'coco/segm_mAP', 'lvis/segm_AP')
 
 
 @cache
@@ -50,6 +51,12 @@ def write_page(
         ModuleNotFoundError: Jinja2 is not installed.
     """
     histogram = numbers.get('labeling', {}).get('quality_histogram', [])
+    measured = {
+        name
+        for kinds in numbers.get('ap', {}).values()
+        for scores in kinds.values()
+        for name in scores
+    }
     page = page_template().render(
         version=__version__,
         name=work_dir.resolve().name,
@@ -57,7 +64,7 @@ def write_page(
         steps=[{'name': name, 'title': titles[name], **state.steps[name]} for name in titles],
         numbers=numbers,
         evaluates=bool(state.arguments.get('val_ann')),
-        ap_names=AP_NAMES,
+        ap_names=[*AP_NAMES, *(each for each in LVIS_NAMES if each in measured)],
         ap_rows=_AP_ROWS,
         report='report/index.html' if (work_dir / 'report' / 'index.html').is_file() else None,
         labeler_curves=_curves({'labeler': work_dir / 'labeler'}),
