@@ -19,7 +19,6 @@ from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
 from ..compat.config_options import check_option_keys
 from ..formats.atomic import atomic_write
-from ..formats.coco import read_coco
 from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
 from ..version import __version__
@@ -234,8 +233,8 @@ def write_page(args: argparse.Namespace) -> None:
     if args.report:
         from ..visualization.report import write_report
 
-        page = write_report(read_coco(args.out), args.img_root, args.report)
-        print(f'wrote {page}', flush=True)
+        page = write_report(args.out, args.img_root, args.report)
+        print(f'wrote {page.path}', flush=True)
 
 
 def _ask(question: str) -> bool:

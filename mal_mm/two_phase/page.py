@@ -15,7 +15,7 @@ from ..evaluation.average_precision import AP_NAMES
 from ..formats import atomic_write
 from ..labeling.summary import BINS
 from ..version import __version__
-from ..visualization.report import load_template
+from ..visualization.pages import load_template
 from ..visualization.training_curves import plot_runs, read_curves
 from .state import RunState
 

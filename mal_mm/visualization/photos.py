@@ -1,0 +1,156 @@
+"""The photos of the review page: linked where they lie, copied, or copied small."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+
+from mal_mm.formats.image_file import decode_image
+from mal_mm.formats.image_size import stated_size
+from mal_mm.formats.paths import image_file_name, resolve_under
+from mal_mm.formats.plain_file import open_plain_file, read_plain_file
+
+from .overlay import scale_image
+
+LINK, COPY, SMALL = 'link', 'copy', 'small'
+MODES = (LINK, COPY, SMALL)
+FOLDER = 'images'
+# longer side of small copies in pixels
+SMALL_SIDE = 640
+JPEG_QUALITY = 85
+# what browsers show; others are drawn anew as JPEG
+SHOWN = frozenset({'.jpg', '.jpeg', '.jfif', '.png', '.gif', '.webp', '.bmp', '.avif'})
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Where the page finds the picture of an image.
+
+    Attributes:
+        name: what the annotation file calls it.
+        width, height: what its boxes and masks are measured in, None where that is not known.
+        src: address for the page, relative to it; None where there is no picture.
+        problem: why there is none.
+    """
+
+    name: str
+    width: int | None
+    height: int | None
+    src: str | None = None
+    problem: str | None = None
+
+
+def place_photos(
+    images: Sequence[dict | None],
+    keys: Sequence[Any],
+    img_root: str | Path,
+    out_dir: str | Path,
+    folder: Path,
+    mode: str = LINK,
+    mask_sizes: dict[Any, tuple[int, int]] | None = None,
+) -> list[Photo]:
+    """Give the page each picture; a bad one never stops the others.
+
+    Args:
+        images: records of the images, None for those that the file lacks.
+        keys: their ids.
+        img_root: folder that file names are relative to; they may not leave it.
+        out_dir: folder of the page.
+        folder: existing folder for copies, which will be `out_dir/images`.
+        mode: LINK: the page points to the file itself, which is only looked at by name; COPY:
+            a copy of the file; SMALL: a copy of at most SMALL_SIDE pixels. Kinds of files that
+            browsers do not show are copied as JPEG in each mode.
+        mask_sizes: id -> (height, width) of a mask, for images whose record has no size.
+
+    Returns:
+        One for each image.
+
+    Raises:
+        ValueError: there is no such mode.
+        OSError: a copy cannot be written.
+    """
+    if mode not in MODES:
+        raise ValueError(f'`images` must be one of {", ".join(MODES)}, got {mode!r}')
+    return list(_place(images, keys, Path(img_root), Path(out_dir), folder, mode, mask_sizes or {}))
+
+
+def _place(
+    images: Sequence[dict | None],
+    keys: Sequence[Any],
+    img_root: Path,
+    out_dir: Path,
+    folder: Path,
+    mode: str,
+    mask_sizes: dict[Any, tuple[int, int]],
+) -> Iterable[Photo]:
+    for number, (image, key) in enumerate(zip(images, keys, strict=True)):
+        if image is None:
+            yield Photo(f'image {key}', None, None, None, 'the annotation file lists no such image')
+            continue
+        file_name = image_file_name(image)
+        name = str(file_name)
+        width, height = stated_size(image)
+        if width is None or height is None:
+            height, width = mask_sizes.get(key, (height, width))
+        try:
+            path = resolve_under(img_root, file_name)
+            src = _source(path, out_dir, folder, number, mode)
+        except FileNotFoundError:
+            yield Photo(name, width, height, None, f"not found under '{img_root}'")
+        except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.filename and Path(error.filename).is_relative_to(folder):
+                raise
+            yield Photo(name, width, height, None, str(error))
+        else:
+            yield Photo(name, width, height, src)
+
+
+def _source(path: Path, out_dir: Path, folder: Path, number: int, mode: str) -> str:
+    shown = path.suffix.lower() in SHOWN
+    if mode == LINK and shown:
+        with open_plain_file(path):
+            return relative_address(path, out_dir)
+    # copies are numbered: names out of annotation files are not to be trusted
+    if mode == SMALL or not shown:
+        name = f'{number:06d}.jpg'
+        pixels = decode_image(read_plain_file(path)[0])
+        _write_jpeg(folder / name, _shrunk(pixels) if mode == SMALL else pixels)
+    else:
+        name = f'{number:06d}{path.suffix.lower()}'
+        with open_plain_file(path) as source, (folder / name).open('wb') as target:
+            shutil.copyfileobj(source, target)
+    return f'{FOLDER}/{name}'
+
+
+def relative_address(path: str | Path, out_dir: str | Path) -> str:
+    """The address of a file for a page in another folder; that of the file where none leads there.
+
+    Folder names are taken as they are written, links are not seen through: so do browsers.
+    """
+    target, start = os.path.abspath(path), os.path.abspath(out_dir)
+    try:
+        return quote(Path(os.path.relpath(target, start)).as_posix())
+    except ValueError:  # on another drive of Windows
+        return Path(target).as_uri()
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    longer = max(pixels.shape[:2])
+    return scale_image(pixels, SMALL_SIDE / longer) if longer > SMALL_SIDE else pixels
+
+
+def _write_jpeg(path: Path, image_rgb: np.ndarray) -> None:
+    done, data = cv2.imencode(
+        '.jpg', image_rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not done:
+        raise OSError(f"OpenCV cannot write '{path}'")
+    path.write_bytes(data.tobytes())
