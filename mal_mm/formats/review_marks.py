@@ -6,7 +6,7 @@
 
 Annotations without a mark are not in it. `mask` is the digest of the mask that was looked at: a
 mark says nothing about a mask that has been drawn anew since. `image` is there for people only.
-In an annotation file the same mark is the field `mal_review`.
+In an annotation file the same mark is the field `mal_review`, see mal_fields.py.
 
 The page's own code (mal_mm/visualization/assets/marks.js) writes and reads the same file.
 """
@@ -25,7 +25,6 @@ from .json_file import read_json
 from .rle import rle_to_str_counts
 
 FORMAT, VERSION = 'mal_mm review marks', 1
-FIELD = 'mal_review'
 ACCEPT, REJECT, NEEDS_WORK = 'accept', 'reject', 'needs_work'
 MARKS = (ACCEPT, REJECT, NEEDS_WORK)
 # what `--redo` labels again

@@ -16,6 +16,7 @@ import numpy as np
 
 from mal_mm.evaluation import evaluate
 from mal_mm.formats import AnnotationError, read_coco, read_json
+from mal_mm.formats.mal_fields import head_of
 from mal_mm.version import __version__
 
 from . import summary
@@ -154,7 +155,7 @@ def write_report(
             head_json=_markup(script_json({**head, 'fileName': file_name, 'photos': images})),
             quality_meaning=QUALITY_MEANING,
             photo_words=_photo_words(images, img_root, out_dir),
-            provenance=provenance(pred.get('mal_mm')),
+            provenance=provenance(head_of(pred)),
             skips=summary.skip_groups(data, _skipped(pred) if skipped is None else skipped),
             problems=problems[:MAX_PROBLEMS],
             problems_more=max(0, len(problems) - MAX_PROBLEMS),
@@ -237,8 +238,7 @@ def _markup(text: str) -> Any:
 
 
 def _skipped(pred: dict) -> Any:
-    head = pred.get('mal_mm')  # the head that labeling writes
-    return head.get('skipped') if isinstance(head, dict) else None
+    return head_of(pred).get('skipped')
 
 
 def _photo_words(images: str, img_root: str | Path, out_dir: Path) -> str:

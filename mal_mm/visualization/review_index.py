@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mal_mm.formats.review_marks import FIELD, MARKS, id_text, mask_digest
+from mal_mm.formats import mal_fields
+from mal_mm.formats.review_marks import MARKS, id_text, mask_digest
 
 from .photos import Photo
 from .summary import ReviewData, as_key
@@ -147,15 +148,15 @@ def _flags(data: ReviewData) -> tuple[list[str], np.ndarray]:
         bits = 0
         for bit, applies in (
             (NO_MASK, not data.has_mask[i]),
-            (SKIPPED, bool(annotation.get('mal_skipped'))),
-            (IGNORED, bool(annotation.get('ignore'))),
+            (SKIPPED, bool(mal_fields.skip_reason(annotation))),
+            (IGNORED, bool(annotation.get(mal_fields.IGNORE))),
             (CROWD, bool(annotation.get('iscrowd'))),
             (BAD_BOX, not np.isfinite(data.box_area[i])),
             (MASK_DAMAGED, i in data.mask_problems),
         ):
             bits |= applies << bit
-        if annotation.get('mal_flag'):
-            name = str(annotation['mal_flag'])
+        if mal_fields.flag_of(annotation):
+            name = str(mal_fields.flag_of(annotation))
             if name not in names and len(names) == MAX_FLAGS:
                 name = 'another flag'
                 names[-1] = name
@@ -179,12 +180,12 @@ def _mask_starts(data: ReviewData, order: np.ndarray) -> list[int]:
 
 def _mark_number(annotation: dict) -> int:
     """0 for none, otherwise the place in MARKS from 1."""
-    mark = annotation.get(FIELD)
+    mark = mal_fields.review_of(annotation)
     return MARKS.index(mark) + 1 if mark in MARKS else 0
 
 
 def _note(data: ReviewData, i: int) -> str:
-    reason = data.annotations[i].get('mal_skipped') or data.mask_problems.get(i)
+    reason = mal_fields.skip_reason(data.annotations[i]) or data.mask_problems.get(i)
     return str(reason) if reason else ''
 
 
