@@ -26,6 +26,7 @@ FLAG = 'mal_flag'
 SKIPPED = 'mal_skipped'
 POLYGON_IOU = 'mal_polygon_iou'
 REVIEW = 'mal_review'
+ACCEPT, REJECT, NEEDS_WORK = 'accept', 'reject', 'needs_work'
 IGNORE = 'ignore'
 HEAD = 'mal_mm'
 # version of this page, in the head of each file
@@ -80,7 +81,7 @@ def clear(annotation: dict[str, Any]) -> None:
 
     What a person said of the former mask goes too, and with a rejection its `ignore`.
     """
-    if annotation.get(REVIEW) == 'reject' or annotation.get(FLAG) == LOW_QUALITY:
+    if annotation.get(REVIEW) == REJECT or annotation.get(FLAG) == LOW_QUALITY:
         annotation.pop(IGNORE, None)
     for name in (SKIPPED, FLAG, POLYGON_IOU, REVIEW):
         annotation.pop(name, None)
@@ -91,12 +92,12 @@ def mark(annotation: dict[str, Any], review: str) -> None:
 
     Args:
         annotation: with the mask that was looked at.
-        review: 'accept', 'reject' or 'needs_work'.
+        review: ACCEPT, REJECT or NEEDS_WORK.
     """
-    if annotation.get(REVIEW) == 'reject':
+    if annotation.get(REVIEW) == REJECT:
         annotation.pop(IGNORE, None)
     annotation[REVIEW] = review
-    if review == 'reject':
+    if review == REJECT:
         annotation[IGNORE] = 1
 
 
@@ -137,7 +138,7 @@ def flag_of(annotation: Mapping[str, Any]) -> str | None:
 
 
 def review_of(annotation: Mapping[str, Any]) -> str | None:
-    """'accept', 'reject', 'needs_work', or None."""
+    """ACCEPT, REJECT, NEEDS_WORK, or None."""
     return annotation.get(REVIEW) or None
 
 

@@ -22,10 +22,10 @@ from typing import Any
 
 from .errors import AnnotationError, shorten
 from .json_file import read_json
+from .mal_fields import ACCEPT, NEEDS_WORK, REJECT
 from .rle import rle_to_str_counts
 
 FORMAT, VERSION = 'mal_mm review marks', 1
-ACCEPT, REJECT, NEEDS_WORK = 'accept', 'reject', 'needs_work'
 MARKS = (ACCEPT, REJECT, NEEDS_WORK)
 # what `--redo` labels again
 REDO = frozenset({REJECT, NEEDS_WORK})
@@ -74,7 +74,8 @@ def read_marks(path: str | Path) -> ReviewMarks:
     data = read_json(path)
     if not isinstance(data, dict) or data.get('format') != FORMAT:
         raise AnnotationError(
-            f"{path}: is no file of review marks; give what 'Export marks' of the review page wrote"
+            f"{path}: is no file of review marks; give what 'Export marks' of the review page "
+            'wrote'
         )
     if data.get('version') != VERSION:
         raise AnnotationError(

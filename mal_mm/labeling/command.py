@@ -21,12 +21,14 @@ from ..compat.config_options import check_option_keys
 from ..formats.atomic import atomic_write
 from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
+from ..formats.review_marks import read_marks
 from ..version import __version__
 from .batch_size import find_batch_size
 from .box_clip import RELEASED
 from .job import LabelingJob
 from .plan import Selection
 from .portion_labeler import Output
+from .review import check_redo, describe_marks
 from .summary import Summary
 
 
@@ -34,6 +36,11 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     check_places(args.img_root, {'--out': args.out, '--summary': args.summary})
     check_machine(args)
+    if args.redo and (args.only_missing or getattr(args, 'boxes', None)):
+        raise ValueError(
+            '--redo draws masks again that a review has marked; leave out --only-missing and '
+            '--boxes, which choose other ones'
+        )
     for name, values, low, high in (
         ('--min-quality', [args.min_quality], 0, 1),
         ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
@@ -152,6 +159,7 @@ def make_job(
     if weights is None:  # then the encoder's are all there are, wherever they lie
         init_cfg = model['encoder'].pop('init_cfg', None) or {}
         weights = init_cfg.get('checkpoint')
+    marks = read_marks(args.redo) if args.redo else None
     digest = hashlib.sha256(str(model).encode()).hexdigest()
     identity = dict(
         version=__version__,
@@ -159,28 +167,39 @@ def make_job(
         checkpoint=weights and f'{Path(weights).name} (sha256 {sha256(weights)[:16]})',
         **{name: getattr(engine, name) for name in engine.OPTIONS},
         only_missing=args.only_missing,
+        redo=marks and describe_marks(marks),
         categories=args.categories,
         min_quality=args.min_quality,
         polygons=args.polygons,
         # how files of more than 8 bits are read, see formats.image_file
         image_bits=os.environ.get(BITS_VARIABLE) or None,
     )
-    return LabelingJob(
+    job = LabelingJob(
         args.ann,
         out or args.out,
         args.img_root,
         engine,
         identity,
-        Selection(args.only_missing, args.categories and frozenset(args.categories)),
+        Selection(args.only_missing, args.categories and frozenset(args.categories), marks),
         args.threads,
         Output(args.min_quality, args.polygons),
         detections,
     )
+    _describe_redo(job)
+    return job
+
+
+def _describe_redo(job: LabelingJob) -> str | None:
+    """What a review has chosen, in a sentence; ValueError where that is nothing."""
+    found = len(job.plan.places) + len(job.plan.skips)
+    return job.redo and check_redo(job.redo, found, job.ann)
 
 
 def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary | None:
     """Do a job behind a progress bar, and say in a few lines what came out."""
     start, ranks = time.time(), get_world_size()
+    if job.redo and get_rank() == 0:
+        print(_describe_redo(job))
     for warning in job.plan.survey() if get_rank() == 0 else ():
         print(f'warning: {warning}', file=sys.stderr)
     bar = tqdm(
@@ -206,6 +225,11 @@ def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary 
         f'{summary.ignored} below --min-quality, '
         f'{summary.passed} passed through untouched, {len(summary.skips)} skipped'
     )
+    if summary.same:
+        print(
+            f'{summary.same} of the masks drawn again came out as they were; for other ones '
+            'change a setting or the labeler'
+        )
     if summary.masks:
         shares = [f'{100 * count / summary.masks:.0f}' for count in summary.qualities]
         print(f'quality 0 to 1 in tenths, % of the masks: {" ".join(shares)}')

@@ -72,9 +72,7 @@ def provenance(head: Any) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
     groups = [('', own)] if own else []
     for key, value in head.items():
-        groups += [
-            (f'{_words(key)} {title}'.strip(), rows) for title, rows in provenance(value)
-        ]
+        groups += [(f'{_words(key)} {title}'.strip(), rows) for title, rows in provenance(value)]
     return groups
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +78,9 @@ def place_photos(
     """
     if mode not in MODES:
         raise ValueError(f'`images` must be one of {", ".join(MODES)}, got {mode!r}')
-    return list(_place(images, keys, Path(img_root), Path(out_dir), folder, mode, mask_sizes or {}))
+    return list(
+        _place(images, keys, Path(img_root), Path(out_dir), folder, mode, mask_sizes or {})
+    )
 
 
 def _place(
@@ -93,7 +94,9 @@ def _place(
 ) -> Iterable[Photo]:
     for number, (image, key) in enumerate(zip(images, keys, strict=True)):
         if image is None:
-            yield Photo(f'image {key}', None, None, None, 'the annotation file lists no such image')
+            yield Photo(
+                f'image {key}', None, None, None, 'the annotation file lists no such image'
+            )
             continue
         file_name = image_file_name(image)
         name = str(file_name)
@@ -102,32 +105,30 @@ def _place(
             height, width = mask_sizes.get(key, (height, width))
         try:
             path = resolve_under(img_root, file_name)
-            src = _source(path, out_dir, folder, number, mode)
+            suffix, content = _copy_of(path, mode)
         except FileNotFoundError:
             yield Photo(name, width, height, None, f"not found under '{img_root}'")
         except (ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.filename and Path(error.filename).is_relative_to(folder):
-                raise
             yield Photo(name, width, height, None, str(error))
         else:
+            src = relative_address(path, out_dir)
+            if content is not None:
+                # numbered: names out of annotation files are not to be trusted
+                src = f'{FOLDER}/{number:06d}{suffix}'
+                (folder / Path(src).name).write_bytes(content)
             yield Photo(name, width, height, src)
 
 
-def _source(path: Path, out_dir: Path, folder: Path, number: int, mode: str) -> str:
+def _copy_of(path: Path, mode: str) -> tuple[str, bytes | None]:
+    """Ending and content of the file that the page takes along; None where it takes none."""
     shown = path.suffix.lower() in SHOWN
     if mode == LINK and shown:
         with open_plain_file(path):
-            return relative_address(path, out_dir)
-    # copies are numbered: names out of annotation files are not to be trusted
-    if mode == SMALL or not shown:
-        name = f'{number:06d}.jpg'
-        pixels = decode_image(read_plain_file(path)[0])
-        _write_jpeg(folder / name, _shrunk(pixels) if mode == SMALL else pixels)
-    else:
-        name = f'{number:06d}{path.suffix.lower()}'
-        with open_plain_file(path) as source, (folder / name).open('wb') as target:
-            shutil.copyfileobj(source, target)
-    return f'{FOLDER}/{name}'
+            return path.suffix, None
+    content, _ = read_plain_file(path)
+    if mode == SMALL:
+        return '.jpg', _jpeg(_shrunk(decode_image(content)))
+    return (path.suffix.lower(), content) if shown else ('.jpg', _jpeg(decode_image(content)))
 
 
 def relative_address(path: str | Path, out_dir: str | Path) -> str:
@@ -135,11 +136,10 @@ def relative_address(path: str | Path, out_dir: str | Path) -> str:
 
     Folder names are taken as they are written, links are not seen through: so do browsers.
     """
-    target, start = os.path.abspath(path), os.path.abspath(out_dir)
     try:
-        return quote(Path(os.path.relpath(target, start)).as_posix())
+        return quote(Path(os.path.relpath(path, out_dir)).as_posix())
     except ValueError:  # on another drive of Windows
-        return Path(target).as_uri()
+        return Path(path).absolute().as_uri()
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:
@@ -147,10 +147,10 @@ def _shrunk(pixels: np.ndarray) -> np.ndarray:
     return scale_image(pixels, SMALL_SIDE / longer) if longer > SMALL_SIDE else pixels
 
 
-def _write_jpeg(path: Path, image_rgb: np.ndarray) -> None:
+def _jpeg(image_rgb: np.ndarray) -> bytes:
     done, data = cv2.imencode(
         '.jpg', image_rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
     if not done:
-        raise OSError(f"OpenCV cannot write '{path}'")
-    path.write_bytes(data.tobytes())
+        raise ValueError('OpenCV cannot write it as JPEG')
+    return data.tobytes()

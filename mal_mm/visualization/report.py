@@ -75,6 +75,16 @@ class ReviewPage:
     photos: int
     problem: str | None = None
 
+    def why_empty(self, img_root: str | Path) -> str:
+        """A sentence about a page without a single picture."""
+        if not self.boxes:
+            return f'{self.path} shows no picture: the file has no boxes'
+        return (
+            f'{self.path} shows no picture: of {self.images} images with boxes none is there '
+            f'({self.problem}); give the folder that the file names are relative to as '
+            f'--img-root instead of {img_root}'
+        )
+
 
 def write_report(
     pred: dict | str | Path,
@@ -83,7 +93,6 @@ def write_report(
     gt: dict | str | Path | None = None,
     metrics: dict | str | Path | None = None,
     title: str = 'Pseudo-mask review',
-    skipped: Any = None,
     images: str = LINK,
     file_name: str | None = None,
 ) -> ReviewPage:
@@ -100,8 +109,6 @@ def write_report(
         metrics: what `mal_mm.evaluation.evaluate` returned, or its JSON file; by
             default computed when `gt` is given.
         title: headline of the page.
-        skipped: what the labeler skipped, see `summary.skip_groups`; by default
-            `pred['mal_mm']['skipped']`.
         images: 'link': the page points to the photos where they lie, so that the folder must
             stay where it is beside them; 'copy': it takes copies of them along; 'small': copies
             of at most 640 pixels.
@@ -156,7 +163,7 @@ def write_report(
             quality_meaning=QUALITY_MEANING,
             photo_words=_photo_words(images, img_root, out_dir),
             provenance=provenance(head_of(pred)),
-            skips=summary.skip_groups(data, _skipped(pred) if skipped is None else skipped),
+            skips=summary.skip_groups(data),
             problems=problems[:MAX_PROBLEMS],
             problems_more=max(0, len(problems) - MAX_PROBLEMS),
             number_without_photo=len(missing),
@@ -237,17 +244,13 @@ def _markup(text: str) -> Any:
     return Markup(text)
 
 
-def _skipped(pred: dict) -> Any:
-    return head_of(pred).get('skipped')
-
-
 def _photo_words(images: str, img_root: str | Path, out_dir: Path) -> str:
     """Where the photos are, for the page and for who moves it."""
     if images == LINK:
         where = relative_address(img_root, out_dir)
         return (
-            f'The photos are not in this folder but in {where}, as seen from it: both have to stay '
-            f'where they are, or write the page with --images {COPY} or {SMALL}.'
+            f'The photos are not in this folder but in {where}, as seen from it: both have to '
+            f'stay where they are, or write the page with --images {COPY} or {SMALL}.'
         )
     small = f', at most {SMALL_SIDE} pixels large' if images == SMALL else ''
     return f'This folder holds copies of the photos{small}; it can be moved as a whole.'

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -171,76 +171,46 @@ def flag_counts(data: ReviewData) -> list[tuple[str, str, int]]:
     return [(flag, FLAG_MEANINGS.get(flag, ''), n) for flag, n in counts.most_common()]
 
 
-def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> list[dict]:
-    """Group what the labeler could not label by reason.
+def skip_groups(data: ReviewData, examples: int = 6) -> list[dict]:
+    """Group what the labeler could not label by reason: what `mal_skipped` says, else what is
+    wrong with the boxes of annotations without a mask.
 
     Args:
         data: the annotations.
-        skipped: a list of `mal_mm.formats.Skip`, of dicts (`reason` beside `annotation_id`,
-            `image_id` or `file_name`) or of plain reasons, or a dict from reason to a count or
-            a list of ids. None: what `mal_skipped` says, else what is wrong with the boxes of
-            annotations without a mask.
         examples: how many ids to name for each reason.
 
     Returns:
         Dicts of reason, count, examples (strings) and more (how many are not named), most
         frequent first.
     """
-    entries = _unmasked(data) if skipped is None else _skip_entries(skipped)
     counts: Counter[str] = Counter()
     names: dict[str, list[str]] = {}
-    for reason, number, which in entries:
+    for reason, which in _unmasked(data):
         # The values of one box would make each reason unique.
         reason = re.sub(r':? \[[^\]]*\]', '', reason)
-        counts[reason] += number
-        names.setdefault(reason, []).extend(which)
+        counts[reason] += 1
+        some = names.setdefault(reason, [])
+        if len(some) < examples:
+            some.append(which)
     return [
         {
             'reason': reason,
             'count': count,
-            'examples': names[reason][:examples],
-            'more': max(0, len(names[reason]) - examples),
+            'examples': names[reason],
+            'more': count - len(names[reason]),
         }
         for reason, count in counts.most_common()
     ]
 
 
-def _unmasked(data: ReviewData) -> Iterator[tuple[str, int, list[str]]]:
+def _unmasked(data: ReviewData) -> Iterator[tuple[str, str]]:
     categories = data.categories or None
     for annotation, has_mask in zip(data.annotations, data.has_mask, strict=True):
         reason = skip_reason(annotation)
         if has_mask and not reason:
             continue
         reason = reason or box_problem(annotation, data.images, categories) or 'no mask'
-        yield str(reason), 1, [f'annotation {annotation.get("id")}']
-
-
-def _skip_entries(skipped: Any) -> Iterator[tuple[str, int, list[str]]]:
-    if isinstance(skipped, dict):
-        for reason, value in skipped.items():
-            if isinstance(value, (list, tuple)):
-                yield str(reason), len(value), [f'annotation {v}' for v in value]
-            else:
-                number = _number(value)
-                yield str(reason), 0 if math.isnan(number) else int(number), []
-        return
-    for entry in skipped if isinstance(skipped, (list, tuple)) else []:
-        if is_dataclass(entry):
-            entry = asdict(entry)
-        if not isinstance(entry, dict):
-            yield str(entry), 1, []
-            continue
-        named = [
-            f'{label} {entry[key]}'
-            for key, label in (
-                ('annotation_id', 'annotation'),
-                ('id', 'annotation'),
-                ('file_name', 'file'),
-                ('image_id', 'image'),
-            )
-            if entry.get(key) is not None
-        ]
-        yield str(entry.get('reason') or 'no reason given'), 1, named[:1]
+        yield str(reason), f'annotation {annotation.get("id")}'
 
 
 def mean(values: np.ndarray) -> float | None:

@@ -20,11 +20,18 @@ from typing import Any
 CHROMIUM = next(
     filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
 )
-FLAGS = (
-    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage '
-    '--disable-background-networking --disable-component-update --disable-sync '
-    '--enable-precise-memory-info --remote-debugging-pipe'
-).split()
+FLAGS = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-dev-shm-usage',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--remote-debugging-pipe',
+]
 KEY_CODES = {'Enter': 13, 'Escape': 27, 'ArrowLeft': 37, 'ArrowRight': 39, 'ArrowDown': 40}
 
 
@@ -177,12 +184,11 @@ class Browser:
         """Click the middle of an element."""
         x, y = self.evaluate(
             f"""(() => {{ const box = document.querySelector({json.dumps(selector)})
-            .getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
+            .getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
         )
         for kind in ('mousePressed', 'mouseReleased'):
-            self.call(
-                'Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', clickCount=1
-            )
+            self.call('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', clickCount=1)
 
     def download(self) -> Path:
         """The one file that the page has saved."""

@@ -84,7 +84,7 @@
   }
 
   // canvas: sized already. view: {x, y, scale}, see paintRuns.
-  // scene: {photo: <img> or null, width, height (of the image),
+  // scene: {photo: bitmap or null, width, height (of the image),
   //   selected: {box, runs, human, label} or null, others: [{box, runs, label}]}
   // layers: {mask, box, human, agreement, bare, labels}
   R.draw = function (canvas, view, scene, layers) {
@@ -141,8 +141,11 @@
     scene.others.forEach((one, k) => frame(one.box, colors[k], line));
     if (own) frame(own.box, COLORS.box, line + 0.5);
     if (!layers.labels) return;
-    const tag = (one, color) => one.box.every(Number.isFinite) && drawLabel(context, one.label,
-      (one.box[0] - view.x) * view.scale, (one.box[1] - view.y) * view.scale, color, 12 * ratio);
+    const tag = (one, color) => {
+      const x = (one.box[0] - view.x) * view.scale, y = (one.box[1] - view.y) * view.scale;
+      const seen = x < width && y < height && x + one.box[2] * view.scale > 0 && y + one.box[3] * view.scale > 0;
+      if (seen) drawLabel(context, one.label, x, y, color, 12 * ratio);
+    };
     scene.others.forEach((one, k) => tag(one, colors[k]));
     if (own) tag(own, COLORS.box);
   };

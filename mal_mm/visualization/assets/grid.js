@@ -27,14 +27,17 @@
   // Photo and masks of a box: {photo, error, runs, human, note}; never rejected.
   R.sceneOf = async function (n, wanted) {
     const scene = { photo: null, error: '', runs: null, human: null, note: '' };
-    const [photo, mask] = await Promise.allSettled([R.photos.get(store.image[n], wanted), store.mask(n)]);
-    if (photo.status === 'fulfilled') scene.photo = photo.value;
-    else scene.error = photo.reason.message;
-    if (mask.status === 'fulfilled') {
-      if (mask.value.mask) scene.runs = R.decodeRuns(mask.value.mask);
-      if (mask.value.human) scene.human = R.decodeRuns(mask.value.human);
-      scene.note = mask.value.note;
-    } else scene.error = mask.reason.message;
+    R.photos.get(store.image[n], wanted).catch(() => {}); // on its way while the mask is loaded
+    try {
+      const { mask, human, note } = await store.mask(n);
+      if (mask) scene.runs = R.decodeRuns(mask);
+      if (human) scene.human = R.decodeRuns(human);
+      scene.note = note;
+      // last: a photo may be closed again as soon as others come
+      scene.photo = await R.photos.get(store.image[n], wanted);
+    } catch (error) {
+      scene.error = error.message;
+    }
     scene.width = store.images.width[store.image[n]];
     scene.height = store.images.height[store.image[n]];
     return scene;

@@ -4,26 +4,24 @@
 
   const AT_ONCE = 4;
   const PIXELS_KEPT = 24e6; // decoded photos take 4 bytes a pixel
-  const kept = new Map(); // image -> {photo, pixels}, oldest first
+  const kept = new Map(); // image -> bitmap, oldest first
   const waiting = new Map(); // image -> {promise, wishes}, wishes: whether it is still wanted
   const queue = [];
   let running = 0;
   let chosen = null; // the user's files by name, see R.photos.choose
 
-  const photos = { loaded: 0, failed: 0, onFailure: () => {} };
+  // pinned: the image in the viewer, which has to stay
+  const photos = { loaded: 0, failed: 0, pinned: -1, onFailure: () => {} };
   R.photos = photos;
 
-  function load(src, turned) {
+  // A bitmap of our own, which is gone when it is closed: the browser keeps the pixels of an <img>
+  // as long as it likes. `orientation`: 'from-image' turns a photo as its camera noted.
+  function load(src, orientation) {
     return new Promise(function (resolve, reject) {
       const photo = new Image();
-      photo.decoding = 'async';
-      if (!turned) {
-        // only pictures of the document follow a style
-        photo.style.imageOrientation = 'none';
-        document.getElementById('unturned').append(photo);
-      }
-      photo.onload = () => resolve(photo);
-      photo.onerror = () => { photo.remove(); reject(new Error('the photo cannot be shown')); };
+      const fail = () => reject(new Error('the photo is not there, or is damaged'));
+      photo.onload = () => createImageBitmap(photo, { imageOrientation: orientation }).then(resolve, fail);
+      photo.onerror = fail;
       photo.src = src;
     });
   }
@@ -36,20 +34,20 @@
       if (file) address = URL.createObjectURL(file);
     }
     if (!address) throw new Error(problem[image] || 'no photo');
-    let photo = await load(address, true);
+    let photo = await load(address, 'from-image');
     const stated = [width[image], height[image]];
     if (!stated[0]) {
-      width[image] = photo.naturalWidth;
-      height[image] = photo.naturalHeight;
+      width[image] = photo.width;
+      height[image] = photo.height;
       return photo;
     }
     // Cameras note a turn, which browsers apply, and so does MMDetection; but some files of
     // annotations are measured in the picture as it is stored.
     if (ratioDiffers(photo, stated)) {
-      const stored = await load(address, false);
-      if (!ratioDiffers(stored, stated)) return stored;
-      stored.remove();
-      throw new Error(`the photo is ${photo.naturalWidth} x ${photo.naturalHeight} pixels, ` +
+      const stored = await load(address, 'none');
+      if (!ratioDiffers(stored, stated)) { photo.close(); return stored; }
+      stored.close();
+      throw new Error(`the photo is ${photo.width} x ${photo.height} pixels, ` +
         `the annotation file says ${stated[0]} x ${stated[1]}`);
     }
     return photo;
@@ -57,20 +55,21 @@
 
   // A small copy has other sides but the same shape.
   function ratioDiffers(photo, [width, height]) {
-    if (photo.naturalWidth === width && photo.naturalHeight === height) return false;
+    if (photo.width === width && photo.height === height) return false;
     if (R.store.head.photos !== 'small') return true;
-    const scale = photo.naturalWidth / width;
-    return scale > 1 || Math.abs(height * scale - photo.naturalHeight) > 1.5;
+    const scale = photo.width / width;
+    return scale > 1 || Math.abs(height * scale - photo.height) > 1.5;
   }
 
   function keep(image, photo) {
     kept.set(image, photo);
     let pixels = 0;
-    for (const one of kept.values()) pixels += one.naturalWidth * one.naturalHeight;
+    for (const one of kept.values()) pixels += one.width * one.height;
     for (const [key, one] of kept) {
-      if (pixels <= PIXELS_KEPT || key === image) break;
-      pixels -= one.naturalWidth * one.naturalHeight;
-      one.remove();
+      if (pixels <= PIXELS_KEPT) break;
+      if (key === image || key === photos.pinned) continue;
+      pixels -= one.width * one.height;
+      one.close();
       kept.delete(key);
     }
   }
@@ -101,7 +100,7 @@
     }
   }
 
-  // Promise of the <img> of an image; an Error says why there is none. `wanted` tells when its
+  // Promise of the bitmap of an image; an Error says why there is none. `wanted` tells when its
   // turn comes whether the photo is still looked for.
   photos.get = function (image, wanted) {
     if (kept.has(image)) {

@@ -3,6 +3,7 @@
   'use strict';
 
   const store = R.store;
+  const LEAST_SIDE = 64; // pixels of the image around a tiny box, to see where it is
   const MOST_OTHERS = 300; // drawn beside the box; more would cover the photo
   const view = { x: 0, y: 0, scale: 1 };
   const viewer = { open: false, view, scene: null };
@@ -37,7 +38,8 @@
     if (!scene) return;
     const [x, y, w, h] = scene.selected.box;
     if (![x, y, w, h].every(Number.isFinite)) { viewer.fitImage(); return; }
-    const room = 0.5 * Math.max(w, h, 4);
+    const longer = Math.max(w, h);
+    const room = Math.max(0.5 * longer, (LEAST_SIDE - longer) / 2);
     frameOn(x - room, y - room, w + 2 * room, h + 2 * room);
     viewer.draw();
   };
@@ -106,6 +108,7 @@
     showFacts(n, null);
     const scene = await R.sceneOf(n, () => mine === generation);
     if (mine !== generation) return;
+    R.photos.pinned = store.image[n];
     scene.image = store.image[n];
     scene.selected = { box: R.boxOf(n), runs: scene.runs, human: scene.human, label: label(n) };
     scene.others = [];
