@@ -64,7 +64,7 @@ def parse_args() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
 
 def main() -> int:
     parser, args = parse_args()
-    from mal_mm.ablation import ROWS, format_table, select_rows
+    from mal_mm.reproduce.ablation import ROWS, format_table, select_rows
 
     if args.list:
         for row in ROWS.values():

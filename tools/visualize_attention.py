@@ -83,8 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw; see the exit status in the help."""
     args = parse_args(argv)
     # imported late: --help and wrong arguments answer at once
-    from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.tool_errors import report
+
+    from mal_mm.formats.distinct_files import check_distinct
 
     try:
         read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--image': args.image}
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     """
     from mal_mm.apis.encoder_labeler import load_encoder_labeler
     from mal_mm.labeling.image_io import read_image
-    from mal_mm.visualization.attention import draw_crop_attention
+    from mal_mm.reproduce.attention import draw_crop_attention
     from mal_mm.visualization.figures import save_figure
 
     if not args.out.parent.is_dir():

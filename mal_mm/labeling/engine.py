@@ -22,7 +22,8 @@ from ..geometry import (
 )
 from ..instant import colour_stages
 from ..models.instant_labeler import InstantLabeler
-from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler, refinement_name
+from ..models.mask_auto_labeler import MaskAutoLabeler
+from ..models.mask_prediction import NETWORKS, refinement_name
 from .box_clip import RELEASED, clip_to_box
 from .crop import Crop, Drawing, PseudoMask, average_drawings
 from .hole_carving import carve_holes_on_crop

@@ -126,6 +126,6 @@ def test_rejected_masks_stay_in_the_file_and_out_of_training(folder):
 
 def test_marks_of_another_file_are_refused_and_nothing_is_written(folder):
     marks = marks_of(folder, 'foreign.json', reject=[11])
-    with pytest.raises(ValueError, match='none of its 1 marks fits a mask of .*boxes.json'):
+    with pytest.raises(ValueError, match=r'none of its 1 marks fits a mask of .*boxes\.json'):
         write_marked(folder / 'boxes.json', marks, folder / 'nothing.json')
     assert not (folder / 'nothing.json').exists()

@@ -229,7 +229,7 @@ def test_ctrl_c_in_training_says_how_to_go_on(tiny_config):
         'train_cfg.max_epochs=1000',
         'default_hooks.checkpoint.interval=1000',
     ]
-    status, said = train(tiny_config, *words, wait_for='Epoch(train)')
+    status, said = train(tiny_config, *words, wait_for='training: ')
     assert status == 130
     assert 'interrupted; the same command with --resume goes on from the last check' in said
 

@@ -7,7 +7,7 @@ import pytest
 from sharp_labeler import write_sharp_labeler
 
 from mal_mm.apis import MaskLabeler
-from mal_mm.evaluation.clustering_score import score_file
+from mal_mm.reproduce.clustering_score import score_file
 from mal_mm.samples import make_shapes
 
 

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+from mal_mm.visualization.pictures import MASK_COLOR, read_image
 from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mal_mm.formats import AnnotationError
 from mal_mm.visualization import write_report
-from mal_mm.visualization.pictures import MASK_COLOR, read_image
 
 HOSTILE = '<script>alert("x")</script>'
 WIDTH, HEIGHT = 96, 64
