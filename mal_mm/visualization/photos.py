@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mal_mm.formats.image_file import decode_image
 from mal_mm.formats.image_size import stated_size
@@ -25,6 +26,7 @@ FOLDER = 'images'
 # longer side of small copies in pixels
 SMALL_SIDE = 640
 JPEG_QUALITY = 85
+_ORIENTATION = 0x0112  # of the EXIF data
 # what browsers show; others are drawn anew as JPEG
 SHOWN = frozenset({'.jpg', '.jpeg', '.jfif', '.png', '.gif', '.webp', '.bmp', '.avif'})
 
@@ -105,7 +107,7 @@ def _place(
             height, width = mask_sizes.get(key, (height, width))
         try:
             path = resolve_under(img_root, file_name)
-            suffix, content = _copy_of(path, mode)
+            suffix, content = _copy_of(path, mode, (width, height))
         except FileNotFoundError:
             yield Photo(name, width, height, None, f"not found under '{img_root}'")
         except (ValueError, OSError) as error:
@@ -119,16 +121,37 @@ def _place(
             yield Photo(name, width, height, src)
 
 
-def _copy_of(path: Path, mode: str) -> tuple[str, bytes | None]:
+def _copy_of(
+    path: Path, mode: str, size_wh: tuple[int | None, int | None]
+) -> tuple[str, bytes | None]:
     """Ending and content of the file that the page takes along; None where it takes none."""
-    shown = path.suffix.lower() in SHOWN
+    turn = not _is_measured_unturned(path, size_wh)
+    shown = turn and path.suffix.lower() in SHOWN
     if mode == LINK and shown:
-        with open_plain_file(path):
-            return path.suffix, None
+        return path.suffix, None
     content, _ = read_plain_file(path)
     if mode == SMALL:
-        return '.jpg', _jpeg(_shrunk(decode_image(content)))
-    return (path.suffix.lower(), content) if shown else ('.jpg', _jpeg(decode_image(content)))
+        return '.jpg', _jpeg(_shrunk(decode_image(content, turn)))
+    return (
+        (path.suffix.lower(), content) if shown else ('.jpg', _jpeg(decode_image(content, turn)))
+    )
+
+
+def _is_measured_unturned(path: Path, size_wh: tuple[int | None, int | None]) -> bool:
+    """Whether boxes are measured in the picture as it is stored, though its camera noted a turn.
+
+    Browsers turn it in any case. Only files with a note at their beginning are looked at closer.
+    """
+    with open_plain_file(path) as file:
+        if b'Exif' not in file.read(4096):
+            return False
+        file.seek(0)
+        try:
+            with Image.open(file) as image:
+                is_lying = image.getexif().get(_ORIENTATION, 1) >= 5
+                return is_lying and image.size == size_wh != image.size[::-1]
+        except Exception:  # damaged: the page says so when it comes to it
+            return False
 
 
 def relative_address(path: str | Path, out_dir: str | Path) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def write_index(
                 'problem': {i: photo.problem for i, photo in enumerate(some) if photo.problem},
             },
         )
-    for number, (first, stop) in enumerate(zip(starts, [*starts[1:], N], strict=True)):
+    for number, (first, stop) in enumerate(pairwise([*starts, N])):
         some = order[first:stop].tolist()
         _write(
             folder / f'masks-{number:05d}.js',

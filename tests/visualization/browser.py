@@ -190,6 +190,13 @@ class Browser:
         for kind in ('mousePressed', 'mouseReleased'):
             self.call('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', clickCount=1)
 
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Give a file to a field of files, as a person's choice does."""
+        field = self.call(
+            'Runtime.evaluate', expression=f'document.querySelector({json.dumps(selector)})'
+        )['result']['objectId']
+        self.call('DOM.setFileInputFiles', files=[str(path)], objectId=field)
+
     def download(self) -> Path:
         """The one file that the page has saved."""
         deadline = time.monotonic() + 20

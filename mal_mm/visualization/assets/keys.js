@@ -50,6 +50,11 @@
       R.element('dt', {}, ...keys.map((key) => R.element('kbd', {}, NAMES[key] || key))),
       R.element('dd', {}, title),
     ]));
+    // what was clicked does not keep the keyboard: Enter would press it again
+    document.addEventListener('click', function (event) {
+      const pressed = event.detail > 0 && event.target.closest('button, input[type=checkbox]');
+      if (pressed) pressed.blur();
+    });
     document.addEventListener('keydown', function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const field = event.target.closest('input:not([type=checkbox]), select, textarea');

@@ -86,6 +86,9 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   };
 
+  // The same text for the same id: JSON may write a letter of a string in several ways.
+  const idKey = (text) => (text[0] === '"' ? JSON.stringify(JSON.parse(text)) : text);
+
   // Take over the marks of a file; what happened, in a sentence. Throws an Error for other files.
   marks.fromJson = function (text) {
     let data;
@@ -101,13 +104,14 @@
     if (data.version !== VERSION) throw new Error(`its version is ${data.version}, this page reads ${VERSION}`);
     const boxOf = new Map(), known = new Set();
     for (let n = 0; n < R.store.count; n++) {
-      boxOf.set(`${R.store.ids[n]} ${R.store.digests[n]}`, n);
-      known.add(R.store.ids[n]);
+      const id = idKey(R.store.ids[n]);
+      boxOf.set(`${id} ${R.store.digests[n]}`, n);
+      known.add(id);
     }
     let taken = 0, outdated = 0, unknown = 0;
     for (const entry of data.marks) {
       const value = entry.annotation_id;
-      const id = value && value.text !== undefined ? value.text : JSON.stringify(value);
+      const id = value && value.text !== undefined ? value.text : JSON.stringify(value ?? null);
       const n = boxOf.get(`${id} ${entry.mask}`);
       const mark = NAMES.indexOf(entry.mark);
       if (n !== undefined && mark > 0) {

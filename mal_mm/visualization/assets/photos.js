@@ -6,6 +6,7 @@
   const PIXELS_KEPT = 24e6; // decoded photos take 4 bytes a pixel
   const kept = new Map(); // image -> bitmap, oldest first
   const waiting = new Map(); // image -> {promise, wishes}, wishes: whether it is still wanted
+  const failures = new Map(); // image -> why, so that each is tried once
   const queue = [];
   let running = 0;
   let chosen = null; // the user's files by name, see R.photos.choose
@@ -15,12 +16,13 @@
   R.photos = photos;
 
   // A bitmap of our own, which is gone when it is closed: the browser keeps the pixels of an <img>
-  // as long as it likes. `orientation`: 'from-image' turns a photo as its camera noted.
-  function load(src, orientation) {
+  // as long as it likes. It is turned as its camera noted, as MMDetection does; of photos whose
+  // boxes are measured in the picture as it is stored, the page has copies that need no turn.
+  function load(src) {
     return new Promise(function (resolve, reject) {
       const photo = new Image();
       const fail = () => reject(new Error('the photo is not there, or is damaged'));
-      photo.onload = () => createImageBitmap(photo, { imageOrientation: orientation }).then(resolve, fail);
+      photo.onload = () => createImageBitmap(photo).then(resolve, fail);
       photo.onerror = fail;
       photo.src = src;
     });
@@ -34,21 +36,15 @@
       if (file) address = URL.createObjectURL(file);
     }
     if (!address) throw new Error(problem[image] || 'no photo');
-    let photo = await load(address, 'from-image');
+    const photo = await load(address);
     const stated = [width[image], height[image]];
     if (!stated[0]) {
       width[image] = photo.width;
       height[image] = photo.height;
-      return photo;
-    }
-    // Cameras note a turn, which browsers apply, and so does MMDetection; but some files of
-    // annotations are measured in the picture as it is stored.
-    if (ratioDiffers(photo, stated)) {
-      const stored = await load(address, 'none');
-      if (!ratioDiffers(stored, stated)) { photo.close(); return stored; }
-      stored.close();
-      throw new Error(`the photo is ${photo.width} x ${photo.height} pixels, ` +
-        `the annotation file says ${stated[0]} x ${stated[1]}`);
+    } else if (ratioDiffers(photo, stated)) {
+      const found = `${photo.width} x ${photo.height}`;
+      photo.close();
+      throw new Error(`the photo is ${found} pixels, the annotation file says ${stated[0]} x ${stated[1]}`);
     }
     return photo;
   }
@@ -90,6 +86,7 @@
         resolve(photo);
       }, function (error) {
         photos.failed++;
+        failures.set(image, error);
         photos.onFailure();
         reject(error);
       }).finally(function () {
@@ -109,6 +106,7 @@
       kept.set(image, photo);
       return Promise.resolve(photo);
     }
+    if (failures.has(image)) return Promise.reject(failures.get(image));
     if (!waiting.has(image)) {
       const entry = { wishes: [] };
       waiting.set(image, entry);
@@ -127,6 +125,7 @@
       const parts = (file.webkitRelativePath || file.name).split('/');
       for (let i = parts.length - 1; i >= 0; i--) chosen.set(parts.slice(i).join('/'), file);
     }
+    failures.clear();
     photos.loaded = photos.failed = 0;
   };
 })(window.MalReview);
