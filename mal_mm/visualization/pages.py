@@ -48,7 +48,7 @@ def nice_top(largest: float) -> int:
 def short_number(value: float) -> str:
     """A number for an axis: 950, 1.5k, 40k, 2M."""
     for limit, letter in ((1e6, 'M'), (1e3, 'k')):
-        if value >= limit:
+        if abs(value) >= limit:
             return f'{value / limit:.3g}{letter}'
     return f'{value:.3g}'
 
