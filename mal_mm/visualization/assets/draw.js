@@ -41,7 +41,7 @@
       !(bits[at - reach * width] & bit) || !(bits[at + reach * width] & bit);
   }
 
-  function fillPixels(pixels, width, height, layers, colors, line) {
+  function fillPixels(pixels, width, height, layers, colors, ownColor, line) {
     const bits = selectedBits, others = otherBits;
     const put = (at, color, alpha) => {
       pixels[4 * at] = color[0];
@@ -49,7 +49,7 @@
       pixels[4 * at + 2] = color[2];
       pixels[4 * at + 3] = alpha;
     };
-    const dark = COLORS.mask.map((c) => c >> 2);
+    const dark = ownColor.map((c) => c >> 2);
     for (let at = 0; at < width * height; at++) {
       const own = bits[at], other = others[at];
       if (!own && !other) continue;
@@ -63,9 +63,9 @@
         continue;
       }
       if (own & MASK && layers.mask) {
-        if (isEdge(bits, at, MASK, width, line)) put(at, COLORS.mask, 255);
+        if (isEdge(bits, at, MASK, width, line)) put(at, ownColor, 255);
         else if (isEdge(bits, at, MASK, width, line + 1)) put(at, dark, 200);
-        else put(at, COLORS.mask, 90);
+        else put(at, ownColor, 90);
       }
       if (own & HUMAN && layers.human && isEdge(bits, at, HUMAN, width, line)) put(at, COLORS.human, 255);
     }
@@ -86,7 +86,7 @@
   // canvas: sized already. view: {x, y, scale}, see paintRuns.
   // scene: {photo: bitmap or null, width, height (of the image),
   //   selected: {box, runs, human, label} or null, others: [{box, runs, label}]}
-  // layers: {mask, box, human, agreement, bare, labels}
+  // layers: {mask, box, human, agreement, bare, labels, color (of the selected mask, if not pink)}
   R.draw = function (canvas, view, scene, layers) {
     const context = canvas.getContext('2d');
     const { width, height } = canvas;
@@ -126,7 +126,7 @@
     const scratchContext = scratch.getContext('2d');
     const pixels = scratchContext.createImageData(width, height);
     const shown = { ...layers, hasHuman: Boolean(own && own.human) };
-    fillPixels(pixels.data, width, height, shown, colors, line);
+    fillPixels(pixels.data, width, height, shown, colors, layers.color || COLORS.mask, line);
     scratchContext.putImageData(pixels, 0, 0);
     context.drawImage(scratch, 0, 0);
 

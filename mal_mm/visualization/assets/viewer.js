@@ -78,7 +78,7 @@
       R.draw(own, view, scene, layers);
       if (beside) {
         const truth = { ...scene, others: [], selected: { ...scene.selected, runs: scene.human } };
-        R.draw(human, view, truth, { ...layers, labels: false });
+        R.draw(human, view, truth, { ...layers, color: R.COLORS.human, labels: false });
       }
     });
   };
