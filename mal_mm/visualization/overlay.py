@@ -39,6 +39,26 @@ def instance_colors(number: int) -> np.ndarray:
     return np.rint(np.array(colors, dtype=float).reshape(-1, 3) * 255).astype(np.uint8)
 
 
+def display_scale(size_hw: Sequence[int], target: int = 768, largest: int = 1280) -> float:
+    """Return the factor that shows a picture well: small ones grow, huge ones shrink.
+
+    Growing takes whole factors, so that every source pixel covers the same number of pixels
+    and outlines stay crisp.
+
+    Args:
+        size_hw: height and width in pixels.
+        target: the longer side that small pictures are grown towards, in pixels.
+        largest: the longer side that huge pictures are shrunk to, in pixels.
+
+    Returns:
+        A whole number >= 1, or a fraction below 1 for pictures larger than `largest`.
+    """
+    longer = max(1, *size_hw)
+    if longer > largest:
+        return largest / longer
+    return float(max(1, int(target / longer + 0.5)))
+
+
 def scaled_size(size_hw: Sequence[int], scale: float) -> tuple[int, int]:
     """Return (height, width) after scaling, whole pixels, at least one each."""
     return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
@@ -135,7 +155,7 @@ def draw_masks(
         colors: at least N RGB colours, by default `instance_colors(N)`.
         alpha: opacity of the fill, in [0, 1].
         outline: width of the outline in pixels of the result, 0 for none.
-        scale: the result's size over the picture's.
+        scale: the result's size over the picture's, see `display_scale`.
         box_width: width of the boxes' lines in pixels of the result, drawn inwards.
 
     Returns:

@@ -10,6 +10,7 @@ from mal_mm.visualization.overlay import (
     MISSED,
     crop_around,
     decode_mask,
+    display_scale,
     draw_agreement,
     draw_contours,
     draw_masks,
@@ -153,6 +154,18 @@ def test_agreement_colours_both_extra_and_missed_pixels():
 def test_agreement_leaves_masks_without_a_human_partner_untinted():
     drawn = draw_agreement(grey(4, 4), [block(4, 4, 0, 0, 2, 2)], [None])
     assert (drawn == 100).all()
+
+
+@pytest.mark.parametrize(
+    ('size_hw', 'scale'),
+    [((128, 128), 6), ((256, 200), 3), ((384, 100), 2), ((512, 512), 2), ((640, 480), 1)],
+)
+def test_small_pictures_grow_by_whole_factors(size_hw, scale):
+    assert display_scale(size_hw) == scale
+
+
+def test_huge_pictures_shrink_to_the_largest_side():
+    assert display_scale((3000, 4000)) == pytest.approx(0.32)
 
 
 def test_crop_has_a_margin_of_the_longer_side_and_stays_inside():
