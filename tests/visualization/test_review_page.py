@@ -96,6 +96,14 @@ def test_a_review_by_keyboard_ends_in_new_masks_for_what_was_rejected(browser, l
     browser.choose_file('#import-file', moved)
     browser.wait_for('MalReview.marks.counts[2] === 3')
 
+    # or the marks are written into the file, and its page begins with them
+    assert label('masks.json', 'kept.json', '--reject', moved, '--report', tmp_path / 'kept') == 0
+    kept = json.loads((folder / 'kept.json').read_text())['annotations']
+    assert {a['id'] for a in kept if a.get('ignore')} == rejected
+    browser.evaluate('localStorage.clear()')
+    browser.open(tmp_path / 'kept' / 'index.html')
+    assert browser.evaluate('MalReview.marks.counts') == [17, 0, 3, 0]
+
 
 def test_everything_can_be_done_with_keys(browser, labelled, tmp_path):
     folder, _ = labelled
