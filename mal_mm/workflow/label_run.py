@@ -18,8 +18,9 @@ from mmengine.config import Config
 
 from ..apis import MaskLabeler
 from ..compat.config_bases import find_config
-from ..formats import atomic_write, mal_fields, read_coco, write_coco, write_json
+from ..formats import atomic_write, mal_fields, read_json, write_json
 from ..formats.plain_file import sha256
+from ..formats.videos import read_annotations
 from ..labeling.choice import mean_fit
 from ..labeling.job import LabelingJob
 from ..labeling.summary import Summary
@@ -200,7 +201,7 @@ class LabelRun:
     def _choose(self) -> None:
         """Keep the better masks, by what needs no truth."""
         fits = {
-            step: round(mean_fit(read_coco(self._path(step)), self.args.img_root), 4)
+            step: round(mean_fit(read_annotations(self._path(step)), self.args.img_root), 4)
             for step in ('instant', 'trained')
         }
         best = 'trained' if self.method == 'train' else max(fits, key=fits.get)
@@ -217,16 +218,16 @@ class LabelRun:
 
     def _write_chosen(self, step: str, choice: dict) -> None:
         """The masks that were kept, and why, in place of the first ones."""
-        data = read_coco(self._path(step))
+        data = read_json(self._path(step))
         fits = ', '.join(f'{name} {fit:.3f}' for name, fit in choice['fit'].items())
         kept = f'{step} masks (how well masks fit boxes and colours: {fits})'
         data[mal_fields.HEAD] = {**mal_fields.head_of(data), 'kept': kept, 'choice': choice}
-        write_coco(data, self.args.out)
+        write_json(data, self.args.out)
 
     def _count(self) -> Summary:
         """What is in the file that was written."""
         summary = Summary()
-        for place, annotation in enumerate(read_coco(self.args.out)['annotations']):
+        for place, annotation in enumerate(read_annotations(self.args.out)['annotations']):
             summary.annotations += 1
             if mal_fields.was_labelled(annotation):
                 summary.add(annotation, place, annotation)
