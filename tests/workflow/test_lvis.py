@@ -18,6 +18,7 @@ from tiny_training import cpu_environment
 
 from mal_mm.formats import AnnotationError
 from mal_mm.phase2 import lvis_files
+from mal_mm.phase2.custom_data import OwnData, put_on_data
 from mal_mm.phase2.mal_masks import apply_mal_masks
 from mal_mm.samples import make_shapes
 from mal_mm.samples.shapes import CATEGORIES
@@ -52,6 +53,25 @@ def test_each_part_reads_and_scores_lvis_files(options, lvis, recipes):
     images = json.loads((recipes / 'train.json').read_text())['images']
     assert found == [str(recipes / image['file_name']) for image in images]
     assert len(dataset.get_data_info(0)['instances']) > 0
+
+
+def test_training_alone_takes_lvis_files_too(lvis, recipes):
+    cfg = Config.fromfile(recipes / 'segmenter_recipe.py')
+    put_on_data(cfg, OwnData(lvis['gt_ann'], recipes, lvis['val_ann'], recipes))
+    assert cfg.train_dataloader.dataset.type == cfg.val_dataloader.dataset.type
+    assert (cfg.val_dataloader.dataset.type, cfg.val_evaluator.type) == (
+        'LVISStyleDataset',
+        'LVISMetric',
+    )
+    # addresses alone do not make a file one of LVIS: AP is counted as COCO does
+    content = json.loads(lvis['val_ann'].read_text())
+    for image in content['images']:
+        del image['neg_category_ids']
+    lvis['val_ann'].write_text(json.dumps(content))
+    cfg = Config.fromfile(recipes / 'segmenter_recipe.py')
+    put_on_data(cfg, OwnData(lvis['gt_ann'], recipes, lvis['val_ann'], recipes))
+    assert cfg.val_dataloader.dataset.type == 'LVISStyleDataset'
+    assert cfg.val_evaluator.type == 'CocoMetric'
 
 
 def test_quality_of_masks_is_kept_in_lvis_form(options, lvis):
