@@ -1,0 +1,78 @@
+"""FiftyOne's COCO layout (`fo.types.COCODetectionDataset`): data/ and labels.json.
+
+FiftyOne takes every further field of an annotation as an attribute of the object, `mal_quality`
+among them, when it is told `extra_attrs=True`; `score` becomes the confidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..formats.coco import write_coco
+from ..formats.errors import AnnotationError
+from ..formats.rle import rle_to_str_counts
+from .coco_like import read_coco
+from .files import new_folder
+from .findings import Findings
+from .images import copy_image
+from .objects import pictures
+from .registry import ReadOptions, WriteOptions
+
+
+def read_fiftyone(source: Path, options: ReadOptions, findings: Findings) -> dict[str, Any]:
+    """Read a folder with data/ and labels.json; `file_name`s are relative to data/."""
+    source = Path(source)
+    labels = source / 'labels.json' if source.is_dir() else source
+    if not labels.is_file():
+        raise AnnotationError(f"{source}: no labels.json in it; give FiftyOne's folder")
+    data = read_coco(labels, options, findings)
+    for annotation in data['annotations']:
+        if 'mal_quality' in annotation and annotation.get('score') == annotation['mal_quality']:
+            del annotation['score']  # written along by us
+        for name in [key for key in annotation if annotation[key] is None]:
+            del annotation[name]  # FiftyOne gives every object the attributes of all
+    for image in data['images']:
+        image.pop('license', None) if image.get('license', 0) is None else None
+    return data
+
+
+def write_fiftyone(
+    data: Mapping[str, Any], out: Path, options: WriteOptions, findings: Findings
+) -> None:
+    """Write a new folder with data/ and labels.json; `img_root`: images are copied into data/.
+
+    Masks stay RLE and lose nothing. `score` is `mal_quality` where there is none.
+    """
+    annotations = []
+    with new_folder(out) as folder:
+        (folder / 'data').mkdir()
+        images = []
+        for picture in pictures(data, _Quiet(findings)):
+            images.append({**picture.image, 'file_name': picture.name})
+            copy_image(picture, options.img_root, folder / 'data' / picture.name, findings)
+            for thing in picture.things:
+                annotation = dict(thing.annotation)
+                if isinstance(annotation.get('segmentation'), dict) and thing.rle:
+                    annotation['segmentation'] = rle_to_str_counts(thing.rle)
+                if 'mal_quality' in annotation:
+                    annotation.setdefault('score', annotation['mal_quality'])
+                annotation.setdefault('iscrowd', 0)
+                annotations.append(annotation)
+        head = {k: v for k, v in data.items() if k not in ('images', 'annotations')}
+        head.setdefault('info', {})
+        head.setdefault('categories', [])
+        whole = {**head, 'images': images, 'annotations': annotations}
+        write_coco(whole, folder / 'labels.json')
+
+
+class _Quiet(Findings):
+    """Every field has a place here, so that none is noted."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__(findings.lost, findings.noted, findings.polygon_ious)
+
+    def note(self, what: str, where: object = '') -> None:
+        if not what.startswith('no place for the field'):
+            super().note(what, where)

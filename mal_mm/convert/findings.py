@@ -1,0 +1,72 @@
+"""What a conversion could not express: counted, listed, never dropped in silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Findings:
+    """Filled while a file is read and another one written.
+
+    Attributes:
+        lost: what -> where: objects, masks or images that the result does not hold as they were.
+        noted: what -> where: said, but no object is lost (a field without a place, a guess).
+        polygon_ious: (IoU, where) of each mask that had to become a polygon.
+    """
+
+    lost: dict[str, list[str]] = field(default_factory=dict)
+    noted: dict[str, list[str]] = field(default_factory=dict)
+    polygon_ious: list[tuple[float, str]] = field(default_factory=list)
+
+    def lose(self, what: str, where: object) -> None:
+        """Something is not in the result."""
+        self.lost.setdefault(what, []).append(str(where))
+
+    def note(self, what: str, where: object = '') -> None:
+        """Something is worth knowing."""
+        self.noted.setdefault(what, []).append(str(where))
+
+    @property
+    def num_lost(self) -> int:
+        """Number of things that are not in the result."""
+        return sum(map(len, self.lost.values()))
+
+    def lines(self, most: int | None = 5) -> list[str]:
+        """The findings in words.
+
+        Args:
+            most: how many places to name of each kind; None for all.
+        """
+        said = []
+        for title, kinds in (('not expressed', self.lost), ('note', self.noted)):
+            for what, places in kinds.items():
+                named = [place for place in places if place]
+                shown = named[:most]
+                more = f' and {len(named) - len(shown)} more' if len(named) > len(shown) else ''
+                count = f' ({len(places)})' if len(places) > 1 else ''
+                tail = f': {"; ".join(shown)}{more}' if shown else ''
+                said.append(f'{title}: {what}{count}{tail}')
+        if self.polygon_ious:
+            worst, where = min(self.polygon_ious)
+            mean = sum(iou for iou, _ in self.polygon_ious) / len(self.polygon_ious)
+            said.append(
+                f'polygons against masks: {len(self.polygon_ious)}, mean IoU {mean:.4f}, '
+                f'worst {worst:.4f} ({where})'
+            )
+        return said
+
+    def summary(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        ious = [iou for iou, _ in self.polygon_ious]
+        return {
+            'not_expressed': self.lost,
+            'notes': self.noted,
+            'polygons': {
+                'count': len(ious),
+                'mean_iou': sum(ious) / len(ious) if ious else None,
+                'worst_iou': min(ious, default=None),
+                'worst': min(self.polygon_ious)[1] if ious else None,
+            },
+        }
