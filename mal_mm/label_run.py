@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 
 from .compat.config_bases import find_config
-from .formats import atomic_write, read_coco, write_coco, write_json
+from .formats import atomic_write, mal_fields, read_coco, write_coco, write_json
 from .formats.plain_file import sha256
 from .labeling.choice import mean_fit
 from .labeling.command import (
@@ -221,7 +221,7 @@ class LabelRun:
         data = read_coco(self._path(step))
         fits = ', '.join(f'{name} {fit:.3f}' for name, fit in choice['fit'].items())
         kept = f'{step} masks (how well masks fit boxes and colours: {fits})'
-        data['mal_mm'] = {**data['mal_mm'], 'kept': kept, 'choice': choice}
+        data[mal_fields.HEAD] = {**mal_fields.head_of(data), 'kept': kept, 'choice': choice}
         write_coco(data, self.args.out)
 
     def _count(self) -> Summary:
@@ -229,7 +229,7 @@ class LabelRun:
         summary = Summary()
         for place, annotation in enumerate(read_coco(self.args.out)['annotations']):
             summary.annotations += 1
-            if 'mal_skipped' in annotation or 'mal_quality' in annotation:
+            if mal_fields.was_labelled(annotation):
                 summary.add(annotation, place, annotation)
             else:
                 summary.passed += 1

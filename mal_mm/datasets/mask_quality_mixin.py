@@ -5,8 +5,7 @@ from __future__ import annotations
 from mmengine.logging import MMLogger
 
 from ..formats.errors import AnnotationError, shorten
-
-FIELD = 'mal_quality'
+from ..formats.mal_fields import QUALITY, has_quality
 
 
 class MaskQualityMixin:
@@ -25,7 +24,7 @@ class MaskQualityMixin:
         data_list = super().load_data_list()
         if not self._has_quality:
             MMLogger.get_current_instance().warning(
-                f'{self.ann_file}: no annotation has {FIELD!r}, so every mask counts fully; '
+                f'{self.ann_file}: no annotation has {QUALITY!r}, so every mask counts fully; '
                 'tools/generate_pseudo_masks.py writes it'
             )
         return data_list
@@ -47,13 +46,13 @@ class MaskQualityMixin:
         return bool(alone['instances'])
 
     def _quality(self, annotation: dict) -> float:
-        if FIELD not in annotation:
+        if not has_quality(annotation):
             return 1.0
         self._has_quality = True
-        quality = annotation[FIELD]
+        quality = annotation[QUALITY]
         if not isinstance(quality, (int, float)) or not 0 <= quality <= 1:  # NaN is in no range
             raise AnnotationError(
-                f'{self.ann_file}: annotation {annotation.get("id")}: `{FIELD}` must be a number '
-                f'in [0, 1], got {shorten(quality)}; correct or remove it'
+                f'{self.ann_file}: annotation {annotation.get("id")}: `{QUALITY}` must be a '
+                f'number in [0, 1], got {shorten(quality)}; correct or remove it'
             )
         return float(quality)

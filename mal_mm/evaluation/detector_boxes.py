@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mal_mm.formats.mal_fields import skip_reason
 from mal_mm.labeling import LabelingEngine, Summary, label_coco
 
 
@@ -50,6 +51,6 @@ def label_detections(
             'segmentation': annotation['segmentation'],
         }
         for annotation, detection in zip(annotations, detections, strict=True)
-        if 'mal_skipped' not in annotation
+        if skip_reason(annotation) is None
     ]
     return labelled, summary

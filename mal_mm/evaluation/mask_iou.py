@@ -27,6 +27,7 @@ from mal_mm.formats import (
     index_images,
     segmentation_to_rle,
 )
+from mal_mm.formats.mal_fields import quality_of
 
 from .boundary_iou import MaskBoundary, is_all_boundary
 from .floors import box_fill_rle, inscribed_ellipse_rle
@@ -254,7 +255,7 @@ class _Matcher:
             category_id=_key(annotation.get('category_id')),
             rle=rle,
             pred_rle=pred_rle,
-            quality=_number(pred.get('mal_quality')) if pred_rle is not None else math.nan,
+            quality=quality_of(pred) if pred_rle is not None else math.nan,
         )
 
     def _predicted_mask(self, pred: dict, annotation: dict, rle: dict) -> dict | None:
@@ -288,7 +289,3 @@ def _human_mask(annotation: dict[str, Any], image: Mapping[str, Any]) -> dict[st
 def _key(value: object) -> Hashable:
     """An id from a file as a dictionary key that JSON can hold."""
     return value if isinstance(value, (int, str, type(None))) else repr(value)
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..formats.coco import index_images
+from ..formats.mal_fields import has_quality
 from ..formats.paths import image_file_name, resolve_under
 from ..formats.rle import annotation_to_rle, decode_tight
 from ..geometry import crop_window, expand_fixed
@@ -44,7 +45,7 @@ def mean_fit(
         In [0, 1]; 0 where there is no mask to look at.
     """
     images = index_images(data, path)
-    labelled = [a for a in data['annotations'] if 'mal_quality' in a and a['image_id'] in images]
+    labelled = [a for a in data['annotations'] if has_quality(a) and a['image_id'] in images]
     chosen = labelled[:: max(-(-len(labelled) // most), 1)]
     fits: list[float] = []
     seen: tuple[Any, np.ndarray | None] = (object(), None)

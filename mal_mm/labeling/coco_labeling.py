@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..formats import mal_fields
 from ..formats.coco import index_images
 from .engine import LabelingEngine
 from .plan import Plan, Selection, make_plan
@@ -65,7 +66,7 @@ def label_coco(
         summary.add(fields, place, annotation)
 
     for skip in plan.skips:
-        change(skip.annotation_index, {'mal_skipped': skip.reason})
+        change(skip.annotation_index, mal_fields.skipped(skip.reason))
     if on_image:
         on_image(plan.passed + len(plan.skips))
     for changes, _ in PortionLabeler(engine, plan, img_root, num_threads).run(

@@ -13,6 +13,7 @@ import numpy as np
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 
 from ..compat.cpu_ranks import patient_group
+from ..formats import mal_fields
 from ..formats.coco import CocoStream, index_images, write_coco
 from ..formats.detections import DetectionStream
 from ..formats.image_hints import name_hint
@@ -302,10 +303,11 @@ class LabelingJob:
             annotations=self.plan.count, passed=self.plan.passed, warnings=self.plan.survey()
         )
         images = index_images(stream.value, self.ann)
-        data = {key: value for key, value in stream.value.items() if key != 'mal_mm'}
-        head = dict(self.identity)
+        data = mal_fields.without_head(stream.value)
+        head = mal_fields.new_head(self.identity)
         data['annotations'] = self._labelled(stream, index, images, summary, head)
-        data['mal_mm'] = head  # last, since it is complete when the annotations have gone by
+        # last, since it is complete when the annotations have gone by
+        data[mal_fields.HEAD] = head
         write_coco(data, self.out)
         self._folder.remove()
         return summary
@@ -321,7 +323,7 @@ class LabelingJob:
         bad_boxes = {skip.annotation_index: skip.reason for skip in self.plan.skips}
         for place, (annotation, fields) in enumerate(zip(stream, index.fields(), strict=True)):
             if place in bad_boxes:
-                fields = {'mal_skipped': bad_boxes[place]}
+                fields = mal_fields.skipped(bad_boxes[place])
             if fields is not None:
                 apply_fields(annotation, fields, images)
                 summary.add(fields, place, annotation)

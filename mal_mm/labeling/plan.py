@@ -15,6 +15,7 @@ from ..formats.box_survey import survey_boxes
 from ..formats.boxes import Skip, box_problem
 from ..formats.coco import index_categories, index_images
 from ..formats.image_size import stated_size
+from ..formats.mal_fields import skip_reason
 from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name
 
@@ -42,7 +43,7 @@ class Selection:
             annotation: of the file.
             image: its record, where there is one.
         """
-        if 'mal_skipped' not in annotation:
+        if skip_reason(annotation) is None:
             if annotation.get('iscrowd') and annotation.get('segmentation'):
                 return True
             if self.only_missing and mask_problem(annotation, image) is None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..formats import mal_fields
 from ..formats.image_size import check_found_size, mask_size
 from ..formats.mask_check import NONE, mask_problem
 from ..formats.paths import resolve_under
@@ -115,7 +116,7 @@ class PortionLabeler:
             places = self.plan.places[piece.start : piece.stop].tolist()
             for place, crop in zip(places, made, strict=True):
                 if isinstance(crop, str):
-                    changes.append((place, {'mal_skipped': crop}))
+                    changes.append((place, mal_fields.skipped(crop)))
                 else:
                     crops.append((place, crop))
                     image_keys.append(piece.image)
@@ -167,23 +168,21 @@ def mask_fields(mask: PseudoMask, output: Output) -> dict[str, Any]:
     if not mask.area:
         image_hw = tuple(mask.rle['size'])
         region, top, left = fill_box(mask.box, image_hw)
-        return dict(
-            segmentation=encode_region(region, top, left, image_hw),
-            area=int(region.sum()),
-            mal_quality=0.0,
-            mal_flag='empty_mask',
-            **(dict(ignore=1) if output.min_quality > 0 else {}),
+        return mal_fields.drawn(
+            encode_region(region, top, left, image_hw),
+            int(region.sum()),
+            quality=0.0,
+            flag=mal_fields.EMPTY_MASK,
+            ignored=output.min_quality > 0,
         )
-    fields = dict(segmentation=mask.rle, area=mask.area, mal_quality=round(mask.quality, 4))
-    if mask.quality < output.min_quality:
-        fields.update(mal_flag='low_quality', ignore=1)
+    segmentation, iou = mask.rle, None
     if output.polygon_tolerance is not None:
         columns, left, top = decode_tight(mask.rle)
-        polygons = mask_to_polygons(columns.T > 0, top, left, output.polygon_tolerance)
-        fields.update(
-            segmentation=polygons, mal_polygon_iou=round(polygon_iou(polygons, mask.rle), 4)
-        )
-    return fields
+        segmentation = mask_to_polygons(columns.T > 0, top, left, output.polygon_tolerance)
+        iou = polygon_iou(segmentation, mask.rle)
+    poor = mask.quality < output.min_quality
+    flag = mal_fields.LOW_QUALITY if poor else None
+    return mal_fields.drawn(segmentation, mask.area, mask.quality, flag, poor, iou)
 
 
 def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
@@ -216,13 +215,11 @@ def apply_fields(
         fields: see `PortionLabeler.run`.
         images_by_id: see `index_images`; its image may be missing there.
     """
-    annotation.pop('mal_skipped', None)
-    annotation.pop('mal_flag', None)
-    annotation.pop('mal_polygon_iou', None)
+    mal_fields.clear(annotation)
     annotation.update(fields)
     image_id = annotation.get('image_id')
     image = images_by_id.get(image_id, {}) if isinstance(image_id, Hashable) else {}
-    if 'mal_skipped' in fields and mask_problem(annotation, image) == NONE:
+    if mal_fields.skip_reason(fields) and mask_problem(annotation, image) == NONE:
         empty = np.zeros((0, 0), dtype=bool)
         annotation['segmentation'] = encode_region(empty, 0, 0, mask_size(image))
         annotation['area'] = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..formats.boxes import Skip
+from ..formats.mal_fields import EMPTY_MASK, IGNORE, flag_of, quality_of, skip_reason
 
 BINS = 10
 
@@ -43,14 +44,15 @@ class Summary:
 
     def add(self, fields: dict[str, Any], place: int, annotation: dict[str, Any]) -> None:
         """Count the fields of one annotation, see `PortionLabeler.run`."""
-        if 'mal_skipped' in fields:
-            self.skips.append(Skip(place, annotation.get('id'), fields['mal_skipped']))
+        reason = skip_reason(fields)
+        if reason is not None:
+            self.skips.append(Skip(place, annotation.get('id'), reason))
             return
         self.masks += 1
         self._image_ids.add(annotation['image_id'])
-        self.empty += fields.get('mal_flag') == 'empty_mask'
-        self.ignored += 'ignore' in fields
-        self.qualities[min(int(fields['mal_quality'] * BINS), BINS - 1)] += 1
+        self.empty += flag_of(fields) == EMPTY_MASK
+        self.ignored += IGNORE in fields
+        self.qualities[min(int(quality_of(fields) * BINS), BINS - 1)] += 1
 
     def reasons(self) -> Counter:
         """Reason -> number of annotations."""

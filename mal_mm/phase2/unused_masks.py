@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..formats.mal_fields import skip_reason
 from ..formats.mask_check import mask_problem
 
 LABEL = 'tools/generate_pseudo_masks.py'
@@ -101,7 +102,7 @@ def why_unused(
     except (KeyError, TypeError, ValueError):
         return NO_BOX
     area = annotation.get('area')
-    skipped = 'mal_skipped' in annotation
+    skipped = skip_reason(annotation) is not None
     if inner_w * inner_h == 0:
         return SKIPPED if skipped else OUTSIDE
     if not isinstance(area, (int, float)):

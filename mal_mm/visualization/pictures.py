@@ -11,6 +11,7 @@ import numpy as np
 
 from mal_mm.formats import annotation_to_rle
 from mal_mm.formats.image_file import decode_image
+from mal_mm.formats.mal_fields import flag_of
 from mal_mm.formats.paths import image_file_name, resolve_under
 from mal_mm.formats.plain_file import read_plain_file
 
@@ -180,7 +181,7 @@ class PictureBook:
             'quality': _known(self.data.quality[index]),
             'iou': _known(self.data.iou[index]),
             'has_mask': bool(self.data.has_mask[index]),
-            'flag': annotation.get('mal_flag') or None,
+            'flag': flag_of(annotation),
         }
 
     def _image(self, image_id: object) -> np.ndarray | None:

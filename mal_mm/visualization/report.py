@@ -13,6 +13,7 @@ import numpy as np
 
 from mal_mm.evaluation import evaluate
 from mal_mm.formats import AnnotationError, read_coco, read_json
+from mal_mm.formats.mal_fields import head_of
 from mal_mm.version import __version__
 
 from . import overlay, pictures, summary
@@ -263,19 +264,14 @@ def load_template(name: str) -> Any:
 
 
 def _skipped(pred: dict) -> Any:
-    return _labeler_info(pred).get('skipped')
-
-
-def _labeler_info(pred: dict) -> dict:
-    own = pred.get('mal_mm')  # the head that labeling writes
-    return own if isinstance(own, dict) else {}
+    return head_of(pred).get('skipped')
 
 
 def _provenance(pred: dict) -> list[tuple[str, str]]:
     """Return what the labeler noted down about its run, as plain text."""
     return [
         (str(key).replace('_', ' '), f'{value:g}' if isinstance(value, float) else str(value))
-        for key, value in _labeler_info(pred).items()
+        for key, value in head_of(pred).items()
         if isinstance(value, (str, int, float, bool)) and value != ''
     ]
 

@@ -15,11 +15,11 @@ from pycocotools import mask as mask_utils
 
 from mal_mm.evaluation import mask_iou
 from mal_mm.formats import annotation_to_rle, box_problem
+from mal_mm.formats.mal_fields import FLAG_MEANINGS, flag_of, quality_of, skip_reason
 
 # Sizes as COCO draws them, here by the area of the given box in px^2.
 SIZES = (('small', 0.0, 32.0**2), ('medium', 32.0**2, 96.0**2), ('large', 96.0**2, math.inf))
 QUALITY_BINS = 20
-FLAG_MEANINGS = {'empty_mask': 'the labeler marked nothing, the box stands in for the mask'}
 
 
 @dataclass
@@ -77,7 +77,7 @@ def collect(pred: dict, gt: dict | None = None) -> ReviewData:
         categories={as_key(c.get('id')): str(c.get('name')) for c in pred.get('categories') or []},
         annotations=annotations,
         human=_human_masks(annotations, gt),
-        quality=np.array([_number(a.get('mal_quality')) for a in annotations], dtype=float),
+        quality=np.array([quality_of(a) for a in annotations], dtype=float),
         box_area=np.array([_box_area(a.get('bbox')) for a in annotations], dtype=float),
         fill=np.full(N, np.nan),
         iou=np.full(N, np.nan),
@@ -145,7 +145,7 @@ def quality_histogram(quality: np.ndarray, bins: int = QUALITY_BINS) -> list[dic
 
 def flag_counts(data: ReviewData) -> list[tuple[str, str, int]]:
     """Return each `mal_flag`, its meaning and the number of annotations, most frequent first."""
-    counts = Counter(str(a['mal_flag']) for a in data.annotations if a.get('mal_flag'))
+    counts = Counter(str(flag_of(a)) for a in data.annotations if flag_of(a))
     return [(flag, FLAG_MEANINGS.get(flag, ''), n) for flag, n in counts.most_common()]
 
 
@@ -186,7 +186,7 @@ def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> lis
 def _unmasked(data: ReviewData) -> Iterator[tuple[str, int, list[str]]]:
     categories = data.categories or None
     for annotation, has_mask in zip(data.annotations, data.has_mask, strict=True):
-        reason = annotation.get('mal_skipped')
+        reason = skip_reason(annotation)
         if has_mask and not reason:
             continue
         reason = reason or box_problem(annotation, data.images, categories) or 'no mask'

@@ -10,6 +10,7 @@ from mmdet.registry import TRANSFORMS
 from pycocotools import mask as mask_utils
 
 from ...formats.coco import AnnotationError, annotation_to_rle, index_images, read_coco
+from ...formats.mal_fields import head_of, is_sound
 
 
 @TRANSFORMS.register_module()
@@ -61,7 +62,7 @@ class LoadStartMask(BaseTransform):
 def _read_masks(path: str) -> dict[object, dict]:
     """Compressed RLEs by annotation id."""
     data = read_coco(path)
-    if 'mal_mm' not in data:
+    if not head_of(data):
         raise AnnotationError(
             f'{path} was not written by a labeler of mal_mm; a labeler learns from boxes and must '
             'not see true masks. Make the file with tools/generate_pseudo_masks.py'
@@ -69,7 +70,7 @@ def _read_masks(path: str) -> dict[object, dict]:
     images = index_images(data, path)
     rles = {}
     for annotation in data['annotations']:
-        if annotation.get('mal_flag') or annotation.get('mal_skipped'):
+        if not is_sound(annotation):
             continue
         image = images.get(annotation.get('image_id'), {})
         try:
