@@ -1,0 +1,352 @@
+"""CVAT for images 1.1: one XML file, or the zip that CVAT gives, with shapes of each image.
+
+CVAT groups shapes by `group_id`: a box, a mask and polygons of one label and group are one object
+here. Masks are run lengths along the rows of a small box.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ..formats.atomic import atomic_write
+from ..formats.errors import AnnotationError
+from ..formats.rle import decode_tight
+from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, pack, unpack
+from .builder import Builder
+from .files import parse_xml, read_source, xml_can_hold
+from .findings import Findings
+from .labelme import circle
+from .objects import Thing, category_names, pictures
+from .regions import encode_region
+from .registry import ReadOptions, WriteOptions
+
+_TAG = 'mal_image'
+# what every shape says, without a meaning for us
+_SILENT = {'occluded': '0', 'z_order': '0', 'source': None, 'group_id': None}
+
+
+def read_cvat(source: Path, options: ReadOptions, findings: Findings) -> dict[str, Any]:
+    """Read `annotations.xml`, or the zip it comes in.
+
+    Args:
+        source: the file, zip or folder.
+        options: `split` takes the images of one subset of a project.
+        findings: gets points, lines and cuboids, which have no place, and turned boxes, which
+            become polygons.
+
+    Returns:
+        COCO-style object. `occluded` and people's attributes are in `attributes`.
+
+    Raises:
+        AnnotationError: it is no such file, or a video's.
+    """
+    source = Path(source)
+    builder = Builder(findings)
+    for name, content in read_source(source, ('.xml',)):
+        root = parse_xml(content, f'{source.name}/{name}' if name != source.name else name)
+        if root.tag != 'annotations':
+            raise AnnotationError(
+                f"{source}: the root is <{root.tag}>, not <annotations>; export as 'CVAT for "
+                "images 1.1'"
+            )
+        if root.find('track') is not None:
+            raise AnnotationError(
+                f"{source}: has tracks of a video; export as 'CVAT for images 1.1', which has "
+                'every frame by itself'
+            )
+        for label in root.findall('meta//labels/label'):
+            if label.findtext('name') not in (None, _TAG):
+                builder.category(label.findtext('name'))
+        for element in root.findall('image'):
+            if options.split is None or element.get('subset') == options.split:
+                _read_image(element, builder)
+    return builder.data()
+
+
+def _read_image(element: ElementTree.Element, builder: Builder) -> None:
+    name = element.get('name') or ''
+    width, height = (_whole(element.get(side)) for side in ('width', 'height'))
+    fields = {'split': element.get('subset')} if element.get('subset') else {}
+    image = builder.image(name, width, height, f'image {element.get("id")}', **fields)
+    if image is None:
+        return
+    groups: dict[Any, list[tuple[ElementTree.Element, str]]] = {}
+    confirmed = False
+    for place, shape in enumerate(element, start=1):
+        where = f'{name}, {shape.tag} {place}'
+        if shape.tag == 'tag':
+            attributes = _attributes(shape)
+            if shape.get('label') == _TAG:
+                image_id = id_value(attributes.get(IMAGE_ID))
+                if image_id is not None:
+                    image[IMAGE_ID] = image_id
+                confirmed = unpack(attributes).get(CONFIRMED) is True
+            else:
+                builder.findings.lose('tag of a whole image', f'{where}: {shape.get("label")}')
+            continue
+        if shape.tag not in ('box', 'polygon', 'mask', 'ellipse'):
+            builder.findings.lose(f'{shape.tag} is neither box nor mask', where)
+            continue
+        group = shape.get('group_id') or '0'
+        key = ('alone', place) if group == '0' else (shape.get('label'), group)
+        groups.setdefault(key, []).append((shape, where))
+    for parts in groups.values():
+        single = sum(shape.tag == 'box' for shape, _ in parts) <= 1
+        single &= sum(shape.tag == 'mask' for shape, _ in parts) <= 1
+        for each in [parts] if single else [[part] for part in parts]:
+            _add(each, image, confirmed, builder)
+
+
+def _add(
+    parts: list[tuple[ElementTree.Element, str]],
+    image: dict[str, Any],
+    confirmed: bool,
+    builder: Builder,
+) -> None:
+    findings = builder.findings
+    box, polygons, mask = None, [], None
+    for shape, where in parts:
+        try:
+            if shape.tag == 'box':
+                corners = [float(shape.get(k)) for k in ('xtl', 'ytl', 'xbr', 'ybr')]
+                turn = float(shape.get('rotation') or 0)
+                if turn % 360:
+                    findings.note('turned box, taken as a polygon of its corners', where)
+                    polygons.append(turned(corners, turn))
+                else:
+                    box = corners
+            elif shape.tag == 'polygon':
+                points = [pair.split(',') for pair in shape.get('points').split(';')]
+                polygons.append([float(v) for x, y in points for v in (x, y)])
+            elif shape.tag == 'ellipse':
+                findings.note('ellipse, taken as a polygon of 90 points', where)
+                cx, cy, rx, ry = (float(shape.get(k)) for k in ('cx', 'cy', 'rx', 'ry'))
+                ring = circle((cx, cy), rx, ry / rx)
+                turn = math.radians(float(shape.get('rotation') or 0))
+                polygons.append(_turned_points(ring, (cx, cy), turn))
+            else:
+                mask = _mask(shape, image)
+        except (TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
+            findings.lose(f'{shape.tag} damaged', f'{where}: {error}')
+    if box is None and mask is None and not polygons:
+        return
+    first, where = parts[0]
+    attributes = {name: value for part, _ in parts for name, value in _attributes(part).items()}
+    if first.get('occluded') == '1':
+        attributes['occluded'] = 1
+    if confirmed:
+        attributes[CONFIRMED] = 'true'
+    if attributes.get(CONFIRMED) == 'false':
+        del attributes[CONFIRMED]
+    builder.add(
+        image,
+        first.get('label'),
+        where,
+        box_xyxy=box,
+        segmentation=mask if mask is not None else polygons or None,
+        **unpack(attributes),
+    )
+
+
+def turned(corners: list[float], degrees: float) -> list[float]:
+    """Corners of a box x0, y0, x1, y1 that is turned clockwise round its middle, as a polygon."""
+    x0, y0, x1, y1 = corners
+    return _turned_points(
+        [x0, y0, x1, y0, x1, y1, x0, y1], ((x0 + x1) / 2, (y0 + y1) / 2), math.radians(degrees)
+    )
+
+
+def _turned_points(
+    polygon: list[float], centre: tuple[float, float], radians: float
+) -> list[float]:
+    points = np.asarray(polygon).reshape(-1, 2) - centre
+    sine, cosine = math.sin(radians), math.cos(radians)
+    return (points @ [[cosine, sine], [-sine, cosine]] + centre).round(3).ravel().tolist()
+
+
+def _mask(shape: ElementTree.Element, image: dict[str, Any]) -> dict[str, Any]:
+    runs = np.array([int(run) for run in shape.get('rle').split(',')], dtype=np.int64)
+    width, height, left, top = (int(shape.get(k)) for k in ('width', 'height', 'left', 'top'))
+    if width <= 0 or height <= 0 or width * height >= 2**32 or (runs < 0).any():
+        raise ValueError(f'a mask of {width} x {height} pixels')
+    if runs.sum() != width * height:
+        raise ValueError(f'its runs cover {runs.sum()} pixels, not {width} x {height}')
+    region = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+    return encode_region(region, top, left, (image['height'], image['width']))
+
+
+def _attributes(shape: ElementTree.Element) -> dict[str, Any]:
+    return {a.get('name') or '': a.text or '' for a in shape.findall('attribute')}
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text is not None and text.isdigit() else 0
+
+
+# -------------------------------------------------------------------------------------- writing
+
+
+def write_cvat(
+    data: Mapping[str, Any], out: Path, options: WriteOptions, findings: Findings
+) -> None:
+    """Write `annotations.xml`, to be uploaded as 'CVAT 1.1', and its labels beside it.
+
+    CVAT takes attributes that its labels have: paste OUT's `.labels.json` into the label editor
+    (Raw) when the task is made. Objects come back with their ids then.
+
+    Args:
+        data: COCO-style object.
+        out: the XML file.
+        options: `shapes` 'polygons' writes polygons that people can drag; masks, the default, lose
+            nothing.
+        findings: gets what cannot be written.
+    """
+    names = list(dict.fromkeys(category_names(data, findings).values()))
+    root = ElementTree.Element('annotations')
+    ElementTree.SubElement(root, 'version').text = '1.1'
+    meta = ElementTree.SubElement(root, 'meta')
+    attribute_names: dict[str, dict[str, None]] = {}
+    for picture in pictures(data, findings):
+        if not xml_can_hold(picture.name):
+            findings.lose('image whose name XML cannot hold', repr(picture.name))
+            continue
+        element = ElementTree.SubElement(
+            root,
+            'image',
+            id=str(len(root) - 2),
+            name=picture.name,
+            width=str(picture.width),
+            height=str(picture.height),
+        )
+        if isinstance(picture.image.get('split'), str):
+            element.set('subset', picture.image['split'])
+        tag = ElementTree.SubElement(element, 'tag', label=_TAG, source='auto')
+        _put(tag, {IMAGE_ID: id_text(picture.image.get('id')), CONFIRMED: 'false'}, picture.name,
+             findings)
+        for group, thing in enumerate(picture.things, start=1):
+            if not xml_can_hold(thing.label):
+                findings.lose(
+                    'category whose name XML cannot hold', f'{thing.where}: {thing.label!r}'
+                )
+                continue
+            if thing.label not in names:
+                names.append(thing.label)
+            own = own_attributes(thing.annotation)
+            occluded = own.pop('occluded', 0) in (1, True, '1')
+            attributes = {**own, **pack(thing.annotation), CONFIRMED: 'false'}
+            if thing.annotation.get(CONFIRMED):
+                attributes[CONFIRMED] = 'true'
+            attribute_names.setdefault(thing.label, {}).update(dict.fromkeys(attributes))
+            for shape in _shapes(thing, options, findings):
+                shape.set('label', thing.label)
+                shape.set('occluded', str(int(occluded)))
+                shape.set('source', 'auto')
+                shape.set('z_order', '0')
+                shape.set('group_id', str(group))
+                _put(shape, attributes, thing.where, findings)
+                element.append(shape)
+    _put_labels(meta, names, attribute_names)
+    tree = ElementTree.ElementTree(root)
+    ElementTree.indent(tree)
+    with atomic_write(out, 'wb') as file:
+        tree.write(file, encoding='utf-8', xml_declaration=True)
+    _write_labels(out, names, attribute_names)
+
+
+def _put(
+    shape: ElementTree.Element, attributes: Mapping[str, Any], where: str, findings: Findings
+) -> None:
+    for name, value in attributes.items():
+        text = str(value)
+        if not xml_can_hold(text) or not xml_can_hold(name):
+            findings.lose('attribute that XML cannot hold', f'{where}: {name!r}')
+            continue
+        ElementTree.SubElement(shape, 'attribute', name=name).text = text
+
+
+def _shapes(
+    thing: Thing, options: WriteOptions, findings: Findings
+) -> list[ElementTree.Element]:
+    shapes = []
+    if thing.rle is not None and options.shapes == 'polygons':
+        for polygon in thing.rings(options.tolerance, findings):
+            pairs = zip(polygon[::2], polygon[1::2], strict=True)
+            points = ';'.join(f'{x:.10g},{y:.10g}' for x, y in pairs)
+            shapes.append(ElementTree.Element('polygon', points=points))
+    elif thing.rle is not None:
+        columns, left, top = decode_tight(thing.rle)
+        w, h = columns.shape
+        rows = np.concatenate([[0], columns.T.ravel(), [2]])
+        starts = np.flatnonzero(np.diff(rows))
+        runs = np.diff(starts, prepend=0)
+        if starts[0] == 0 and rows[1] == 1:
+            runs = np.concatenate([[0], runs[1:]])
+        shapes.append(
+            ElementTree.Element(
+                'mask',
+                rle=', '.join(map(str, runs.tolist())),
+                left=str(left),
+                top=str(top),
+                width=str(w),
+                height=str(h),
+            )
+        )
+    elif thing.box_xyxy is not None:
+        keys = ('xtl', 'ytl', 'xbr', 'ybr')
+        values = (f'{v:.10g}' for v in thing.box_xyxy)
+        shapes.append(ElementTree.Element('box', dict(zip(keys, values, strict=True))))
+    return shapes
+
+
+def _put_labels(
+    meta: ElementTree.Element, names: list[str], attributes: Mapping[str, Mapping[str, None]]
+) -> None:
+    labels = ElementTree.SubElement(ElementTree.SubElement(meta, 'task'), 'labels')
+    for described in _labels(names, attributes):
+        label = ElementTree.SubElement(labels, 'label')
+        ElementTree.SubElement(label, 'name').text = described['name']
+        listed = ElementTree.SubElement(label, 'attributes')
+        for attribute in described['attributes']:
+            element = ElementTree.SubElement(listed, 'attribute')
+            for key, value in attribute.items():
+                text = '\n'.join(value) if isinstance(value, list) else str(value)
+                ElementTree.SubElement(element, key).text = text
+
+
+def _labels(
+    names: list[str], attributes: Mapping[str, Mapping[str, None]]
+) -> list[dict[str, Any]]:
+    """Labels as CVAT's raw label editor takes them."""
+
+    def attribute(name: str) -> dict[str, Any]:
+        is_check = name == CONFIRMED
+        return {
+            'name': name,
+            'mutable': False,
+            'input_type': 'checkbox' if is_check else 'text',
+            'default_value': 'false' if is_check else '',
+            'values': ['false'] if is_check else [''],
+        }
+
+    labels = [
+        {'name': name, 'attributes': [attribute(each) for each in attributes.get(name, {})]}
+        for name in names
+        if xml_can_hold(name)
+    ]
+    tag = {'name': _TAG, 'attributes': [attribute(IMAGE_ID), attribute(CONFIRMED)]}
+    return [*labels, tag]
+
+
+def _write_labels(
+    out: Path, names: list[str], attributes: Mapping[str, Mapping[str, None]]
+) -> None:
+    import json
+
+    with atomic_write(out.with_suffix('.labels.json')) as file:
+        json.dump(_labels(names, attributes), file, ensure_ascii=False, indent=1)
