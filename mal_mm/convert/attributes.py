@@ -14,6 +14,8 @@ from typing import Any
 from .findings import Findings
 
 ID, IMAGE_ID, ATTRIBUTES = 'mal_id', 'mal_image_id', 'attributes'
+# a box goes along where a format has but one shape for an object: people's are seldom tight
+BOX = 'mal_bbox'
 CONFIRMED = 'mal_confirmed'
 _CARRIED = {'iscrowd': 'mal_iscrowd', 'ignore': 'mal_ignore', 'score': 'mal_score'}
 _BACK = {name: key for key, name in _CARRIED.items()}

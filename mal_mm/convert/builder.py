@@ -11,7 +11,7 @@ from pycocotools import mask as mask_utils
 from ..formats.errors import AnnotationError, shorten
 from ..formats.paths import resolve_under
 from ..formats.rle import rle_to_str_counts, segmentation_to_rle
-from .attributes import ID, IMAGE_ID
+from .attributes import BOX, ID, IMAGE_ID
 from .findings import Findings
 from .outlines import tight_box
 
@@ -106,7 +106,7 @@ class Builder:
                 if isinstance(segmentation, dict):
                     segmentation = rle_to_str_counts(rle)
                 annotation.update(segmentation=segmentation, area=area)
-                box = box or tight_box(rle)
+                box = box or _carried_box(fields.get(BOX), tight_box(rle))
             elif rle is not None:
                 self.findings.lose('mask without a pixel', where)
         if box is None:
@@ -114,7 +114,7 @@ class Builder:
             return
         annotation.setdefault('area', box[2] * box[3])
         annotation.update(bbox=box, iscrowd=0)
-        annotation.update(fields)
+        annotation.update({key: value for key, value in fields.items() if key != BOX})
         self.annotations.append(annotation)
 
     def data(self, **head: Any) -> dict[str, Any]:
@@ -154,3 +154,16 @@ class Builder:
                 free += 1
             record['id'] = ids[number] = brought[number]
         return ids
+
+
+def _carried_box(carried: object, tight: list[float]) -> list[float]:
+    """The box that an object brought along, unless its mask has been drawn beyond it."""
+    if not isinstance(carried, list) or len(carried) != 4:
+        return tight
+    if not all(type(v) in (int, float) and math.isfinite(v) for v in carried):
+        return tight
+    x, y, w, h = carried
+    left, top, width, height = tight
+    inside = x - 1 <= left and y - 1 <= top
+    inside &= left + width <= x + w + 1 and top + height <= y + h + 1
+    return [x, y, w, h] if inside else tight

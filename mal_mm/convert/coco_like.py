@@ -109,4 +109,3 @@ def write_coco(
 ) -> None:
     """Write a COCO-style file: the object as it is."""
     coco_file.write_coco(data, out)
-

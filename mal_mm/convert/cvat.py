@@ -17,7 +17,7 @@ import numpy as np
 from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError
 from ..formats.rle import decode_tight
-from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, pack, unpack
+from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, unpack
 from .builder import Builder
 from .files import parse_xml, read_source, xml_can_hold
 from .findings import Findings
@@ -227,8 +227,12 @@ def write_cvat(
         if isinstance(picture.image.get('split'), str):
             element.set('subset', picture.image['split'])
         tag = ElementTree.SubElement(element, 'tag', label=_TAG, source='auto')
-        _put(tag, {IMAGE_ID: id_text(picture.image.get('id')), CONFIRMED: 'false'}, picture.name,
-             findings)
+        _put(
+            tag,
+            {IMAGE_ID: id_text(picture.image.get('id')), CONFIRMED: 'false'},
+            picture.name,
+            findings,
+        )
         for group, thing in enumerate(picture.things, start=1):
             if not xml_can_hold(thing.label):
                 findings.lose(
@@ -239,7 +243,7 @@ def write_cvat(
                 names.append(thing.label)
             own = own_attributes(thing.annotation)
             occluded = own.pop('occluded', 0) in (1, True, '1')
-            attributes = {**own, **pack(thing.annotation), CONFIRMED: 'false'}
+            attributes = {**own, **thing.fields(with_box=True), CONFIRMED: 'false'}
             if thing.annotation.get(CONFIRMED):
                 attributes[CONFIRMED] = 'true'
             attribute_names.setdefault(thing.label, {}).update(dict.fromkeys(attributes))
@@ -270,9 +274,7 @@ def _put(
         ElementTree.SubElement(shape, 'attribute', name=name).text = text
 
 
-def _shapes(
-    thing: Thing, options: WriteOptions, findings: Findings
-) -> list[ElementTree.Element]:
+def _shapes(thing: Thing, options: WriteOptions, findings: Findings) -> list[ElementTree.Element]:
     shapes = []
     if thing.rle is not None and options.shapes == 'polygons':
         for polygon in thing.rings(options.tolerance, findings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ PICTURES = (
 )
 _MOST = 2**31  # bytes of one file in a zip
 _ORIENTATION = 0x0112
+_NOT_IN_XML = re.compile(r'[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]')
 
 
 def is_picture(name: str | Path) -> bool:
@@ -168,6 +170,8 @@ def parse_xml(content: bytes, where: object) -> ElementTree.Element:
 def xml_can_hold(text: str) -> bool:
     """Whether XML can write a text and read the same."""
     return not any(
-        (char < ' ' and char not in '\t\n') or 0xD800 <= ord(char) < 0xE000 or char in '\ufffe\uffff'
+        (char < ' ' and char not in '\t\n')
+        or 0xD800 <= ord(char) < 0xE000
+        or char in '\ufffe\uffff'
         for char in text
     )

@@ -21,7 +21,7 @@ from pycocotools import mask as mask_utils
 from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError
 from ..formats.rle import rle_to_str_counts
-from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, pack, unpack
+from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, unpack
 from .builder import Builder
 from .cvat import turned
 from .files import is_picture, read_source, text_of, xml_can_hold
@@ -216,8 +216,11 @@ def _shape(
         mask = decode_brush(value['rle'], height, width)
         return rle_to_str_counts(mask_utils.encode(np.asfortranarray(mask)))
     if 'points' in value:
-        return [_near(v * side / 100) for x, y in value['points']
-                for v, side in ((x, width), (y, height))]
+        return [
+            _near(v * side / 100)
+            for x, y in value['points']
+            for v, side in ((x, width), (y, height))
+        ]
     if 'radiusX' in value:
         findings.note('ellipse, taken as a polygon of 90 points', where)
         x, y = value['x'] * width / 100, value['y'] * height / 100
@@ -342,7 +345,7 @@ def _written(
             'original_height': height,
             'image_rotation': 0,
             'value': {**value, kind: [thing.label]},
-            'meta': {'mal': {**own, **pack(thing.annotation)}},
+            'meta': {'mal': {**own, **thing.fields(with_box=True)}},
         }
         if isinstance(quality, (int, float)):
             result['score'] = quality

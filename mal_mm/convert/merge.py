@@ -1,2 +1,4 @@
 """merge"""
+
+
 def merge_corrections(): ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +15,9 @@ from ..formats.errors import AnnotationError
 from ..formats.image_size import stated_size
 from ..formats.paths import image_file_name, resolve_under
 from ..formats.rle import segmentation_to_rle
-from .attributes import note_fields, note_image_fields
+from .attributes import BOX, note_fields, note_image_fields, pack
 from .findings import Findings
-from .outlines import Piece, keyhole, polygon_iou, ring_of, trace
+from .outlines import Piece, keyhole, polygon_iou, tight_box, trace
 
 
 @dataclass
@@ -63,9 +64,18 @@ class Thing:
             findings.polygon_ious.append((polygon_iou(polygons, self.rle), self.where))
         return polygons
 
-    def outline(self) -> list:
-        """Rings of the record's own polygons, as arrays."""
-        return [ring_of(polygon) for polygon in self.polygons or ()]
+    def fields(self, with_box: bool = False) -> dict[str, Any]:
+        """Our fields as attributes; the box too, where it is not that of the mask."""
+        packed = pack(self.annotation)
+        if with_box and self.rle and self.box_xyxy and self.is_loose:
+            packed[BOX] = json.dumps(self.annotation['bbox'])
+        return packed
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether the box is another than that of the mask."""
+        x, y, w, h = tight_box(self.rle)
+        return self.box_xyxy != (x, y, x + w, y + h)
 
 
 @dataclass

@@ -39,8 +39,10 @@ def read_openimages(source: Path, options: ReadOptions, findings: Findings) -> d
     rows = csv.DictReader(io.StringIO(text_of(read_plain_file(source)[0], source), newline=''))
     missing = [name for name in _NEEDED if name not in (rows.fieldnames or ())]
     if missing:
-        raise AnnotationError(f'{source}: no column {", ".join(missing)}; give the boxes of ' +
-                              'OpenImages (*-annotations-bbox.csv)')
+        raise AnnotationError(
+            f'{source}: no column {", ".join(missing)}; give the boxes of '
+            + 'OpenImages (*-annotations-bbox.csv)'
+        )
     names = _class_names(source)
     builder = Builder(findings)
     images: dict[str, dict[str, Any] | None] = {}

@@ -23,8 +23,15 @@ from ..formats.plain_file import read_plain_file
 from ..formats.rle import rle_to_str_counts
 from .attributes import IMAGE_ID, id_text, id_value, own_attributes, pack, unpack
 from .builder import Builder
-from .files import is_picture, new_folder, parse_xml, picture_size, place_below, text_of
-from .files import xml_can_hold
+from .files import (
+    is_picture,
+    new_folder,
+    parse_xml,
+    picture_size,
+    place_below,
+    text_of,
+    xml_can_hold,
+)
 from .findings import Findings
 from .images import copy_image
 from .objects import Picture, pictures
@@ -119,9 +126,7 @@ def _read_file(
             mask = numbers == number
             if mask.any():
                 segmentation = rle_to_str_counts(mask_utils.encode(np.asfortranarray(mask)))
-        builder.add(
-            image, label, here, box_xyxy=box, segmentation=segmentation, **_fields(thing)
-        )
+        builder.add(image, label, here, box_xyxy=box, segmentation=segmentation, **_fields(thing))
 
 
 def _image_name(element: ElementTree.Element, place: Path, img_root: Path) -> str:
@@ -276,9 +281,7 @@ def _draw(picture: Picture, things: list, findings: Findings) -> np.ndarray | No
     return numbers
 
 
-def _annotation(
-    picture: Picture, things: list, numbers: np.ndarray | None
-) -> ElementTree.Element:
+def _annotation(picture: Picture, things: list, numbers: np.ndarray | None) -> ElementTree.Element:
     root = ElementTree.Element('annotation')
 
     def add(parent: ElementTree.Element, tag: str, text: object = None) -> ElementTree.Element:
@@ -320,9 +323,7 @@ def _box_of_mask(thing: Any) -> tuple[float, float, float, float]:
     return x, y, x + w, y + h
 
 
-def _class_numbers(
-    numbers: np.ndarray, things: list, data: Mapping[str, Any]
-) -> np.ndarray:
+def _class_numbers(numbers: np.ndarray, things: list, data: Mapping[str, Any]) -> np.ndarray:
     names = [str(c.get('name', c.get('id'))) for c in data.get('categories') or ()]
     classes = np.zeros_like(numbers)
     for number, thing in enumerate(things[:_MOST], start=1):

@@ -17,13 +17,13 @@ from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError, shorten
 from ..formats.plain_file import read_plain_file
 from .builder import Builder
-from .files import new_folder, picture_size, place_below, text_of
+from .files import is_picture, new_folder, picture_size, place_below, text_of
 from .findings import Findings
 from .images import copy_image
 from .objects import Picture, Thing, category_names, pictures
 from .outlines import flat, one_ring, polygon_iou
 from .registry import ReadOptions, WriteOptions
-from .yolo_layout import SPLITS, label_file, layout_of
+from .yolo_layout import SPLITS, Layout, label_file, layout_of
 
 # of the image's side: rows from tools that round a little beyond the edge are no mistake
 _BEYOND = 0.01
@@ -53,7 +53,6 @@ def read_yolo(source: Path, options: ReadOptions, findings: Findings) -> dict[st
         builder.category(names.get(number, f'class {number}'))
     if len(builder.categories) < len(names):
         raise AnnotationError(f'{source}: two classes have one name in `names`; rename one')
-    labels: set[Path] = set()
     for split, path in layout.images:
         name = path.relative_to(layout.root).as_posix()
         fields = {'split': split} if split else {}
@@ -61,27 +60,31 @@ def read_yolo(source: Path, options: ReadOptions, findings: Findings) -> dict[st
             width, height = picture_size(path)
         except (OSError, ValueError) as error:
             findings.lose('image that cannot be read', f'{name}: {error}')
-            labels.add(label_file(path, layout.root))
             continue
         image = builder.image(name, width, height, **fields)
-        labels.add(label_file(path, layout.root))
         if image is not None:
             _read_labels(label_file(path, layout.root), image, builder, layout.root, layout)
-    for folder in {path.parent for path in labels}:
-        for path in sorted(folder.glob('*.txt')) if folder.is_dir() else ():
-            if path not in labels and path.name not in ('classes.txt', 'train.txt', 'val.txt'):
-                if options.split is None or folder in layout.own_folders:
-                    findings.lose(
-                        'label file without an image', path.relative_to(layout.root).as_posix()
-                    )
+    _look_for_strays(layout, findings)
     return builder.data()
 
 
 read_yolo_seg = read_yolo
 
 
+def _look_for_strays(layout: Layout, findings: Findings) -> None:
+    """Label files that belong to no image; those of other splits do."""
+    owned: set[Path] = set()
+    for folder in {path.parent for _, path in layout.images}:
+        owned |= {label_file(path, layout.root) for path in folder.iterdir() if is_picture(path)}
+    for folder in sorted({path.parent for path in owned}):
+        for path in sorted(folder.glob('*.txt')):
+            if path not in owned and path.stem not in (*SPLITS, 'classes', 'README'):
+                name = path.relative_to(layout.root).as_posix()
+                findings.lose('label file without an image', name)
+
+
 def _read_labels(
-    path: Path, image: dict[str, Any], builder: Builder, root: Path, layout: Any
+    path: Path, image: dict[str, Any], builder: Builder, root: Path, layout: Layout
 ) -> None:
     if not path.is_file():  # an image without objects
         return
@@ -264,6 +267,8 @@ def _polygon_row(
     if ring is None:
         findings.lose('mask without an inside', thing.where)
         return None
+    if thing.box_xyxy is not None and thing.is_loose:
+        findings.note('box that is not the one of its mask; readers take the mask', thing.where)
     ring[:, 0] = ring[:, 0].clip(0, picture.width)
     ring[:, 1] = ring[:, 1].clip(0, picture.height)
     findings.polygon_ious.append((polygon_iou([flat(ring)], thing.rle), thing.where))
@@ -288,5 +293,3 @@ def _write_lists(folder: Path, names: list[str], splits: dict[str, list[str]]) -
     described['names'] = dict(enumerate(names))
     with atomic_write(folder / 'data.yaml') as file:
         yaml.safe_dump(described, file, allow_unicode=True, sort_keys=False)
-
-

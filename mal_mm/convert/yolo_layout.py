@@ -26,14 +26,12 @@ class Layout:
         names: class number -> name.
         images: split and path of each image; '' without splits.
         has_keypoints: rows go on with keypoints after the box.
-        own_folders: folders of the label files.
     """
 
     root: Path
     names: dict[int, str] = field(default_factory=dict)
     images: list[tuple[str, Path]] = field(default_factory=list)
     has_keypoints: bool = False
-    own_folders: set[Path] = field(default_factory=set)
 
 
 def layout_of(source: Path, options: ReadOptions, findings: Findings) -> Layout:
@@ -52,13 +50,10 @@ def layout_of(source: Path, options: ReadOptions, findings: Findings) -> Layout:
     if source.is_file():
         described = _read_yaml(source)
     root = _root(described.get('path'), folder, source, options)
-    layout = Layout(
-        root, _names(described, root, source), has_keypoints='kpt_shape' in described
-    )
+    layout = Layout(root, _names(described, root, source), has_keypoints='kpt_shape' in described)
     _find_images(layout, described, source, options, findings)
     if not layout.images:
         raise AnnotationError(f'{source}: no images found below {root}')
-    layout.own_folders = {label_file(path, root).parent for _, path in layout.images}
     return layout
 
 

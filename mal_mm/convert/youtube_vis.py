@@ -119,9 +119,7 @@ def write_youtube_vis(
     write_json(whole, out)
 
 
-def _tracks(
-    video: dict[str, Any], first_id: int, findings: Findings
-) -> list[dict[str, Any]]:
+def _tracks(video: dict[str, Any], first_id: int, findings: Findings) -> list[dict[str, Any]]:
     length = len(video['pictures'])
     tracks: dict[Any, dict[str, Any]] = {}
     for number, picture in enumerate(video['pictures']):
