@@ -29,7 +29,8 @@ class Builder:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
         self.categories: dict[str, int] = {}
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()
+        self._brought: set[Hashable] = set()
         for name in names:
             self.category(name)
 
@@ -52,7 +53,7 @@ class Builder:
         if not (width > 0 and height > 0):
             self.findings.lose('image without a size', f'{where} {file_name}'.strip())
             return None
-        self._names[str(file_name)] = 1
+        self._names.add(str(file_name))
         image = dict(
             id=len(self.images) + 1,
             file_name=file_name,
@@ -121,6 +122,7 @@ class Builder:
         """The COCO-style object; ids that our files gave away are back."""
         image_ids = self._restore(self.images, IMAGE_ID)
         self._restore(self.annotations, ID)
+        self.findings.known_ids |= self._brought
         for annotation in self.annotations:
             annotation['image_id'] = image_ids[annotation['image_id']]
         return dict(
@@ -143,6 +145,7 @@ class Builder:
                 continue
             taken.add(value)
             brought[record['id']] = value
+        self._brought = taken.copy()
         ids: dict[int, Hashable] = {}
         free = 1
         for record in records:

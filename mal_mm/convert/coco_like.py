@@ -11,7 +11,7 @@ from typing import Any
 from ..formats import coco as coco_file
 from ..formats.errors import AnnotationError
 from ..formats.paths import image_file_name
-from .attributes import unpack
+from .attributes import ID, id_value, unpack
 from .box_formats import to_xywh
 from .files import read_source, text_of
 from .findings import Findings
@@ -60,18 +60,19 @@ def read_coco(source: Path, options: ReadOptions, findings: Findings) -> dict[st
         if isinstance(own, dict) and any(str(name).startswith('mal_') for name in own):
             del annotation['attributes']
             annotation.update(unpack(own))
-    _take_ids_back(data)
+    _take_ids_back(data, findings)
     return to_xywh(data, options.box_format, findings)
 
 
-def _take_ids_back(data: dict[str, Any]) -> None:
+def _take_ids_back(data: dict[str, Any], findings: Findings) -> None:
     """Ids that our export gave away and the tool has renumbered."""
-    brought = [annotation.pop('mal_id', None) for annotation in data['annotations']]
+    brought = [id_value(annotation.pop(ID, None)) for annotation in data['annotations']]
     known = [value for value in brought if type(value) in (int, str)]
     taken: set[Any] = set()
     free = 1
     if not known:
         return
+    findings.known_ids |= set(known)
     for annotation, value in zip(data['annotations'], brought, strict=True):
         if type(value) not in (int, str) or value in taken:
             while free in taken or free in known:

@@ -13,6 +13,7 @@ from typing import Any
 from ..formats.coco import write_coco
 from ..formats.errors import AnnotationError
 from ..formats.rle import rle_to_str_counts
+from .attributes import ID, id_text
 from .coco_like import read_coco
 from .files import new_folder
 from .findings import Findings
@@ -54,6 +55,7 @@ def write_fiftyone(
             copy_image(picture, options.img_root, folder / 'data' / picture.name, findings)
             for thing in picture.things:
                 annotation = dict(thing.annotation)
+                annotation[ID] = id_text(annotation.get('id'))  # FiftyOne numbers anew
                 if isinstance(annotation.get('segmentation'), dict) and thing.rle:
                     annotation['segmentation'] = rle_to_str_counts(thing.rle)
                 if 'mal_quality' in annotation:

@@ -14,11 +14,13 @@ class Findings:
         lost: what -> where: objects, masks or images that the result does not hold as they were.
         noted: what -> where: said, but no object is lost (a field without a place, a guess).
         polygon_ious: (IoU, where) of each mask that had to become a polygon.
+        known_ids: ids of objects that our export had given along.
     """
 
     lost: dict[str, list[str]] = field(default_factory=dict)
     noted: dict[str, list[str]] = field(default_factory=dict)
     polygon_ious: list[tuple[float, str]] = field(default_factory=list)
+    known_ids: set[Any] = field(default_factory=set)
 
     def lose(self, what: str, where: object) -> None:
         """Something is not in the result."""

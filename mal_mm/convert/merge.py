@@ -1,4 +1,317 @@
-"""merge"""
+"""Corrections: what people changed or confirmed in another tool, taken over into a labelled file.
+
+Objects find their partners by the ids that our export gave along, else by overlap. A mask counts
+as changed if it differs from the one in the file and from what the format had made of it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..formats.coco import index_annotations, index_categories, read_coco
+from ..formats.mal_fields import confirm
+from .attributes import CONFIRMED
+from .findings import Findings
+from .objects import Thing, pictures
+from .outlines import rle_iou, tight_box
+from .registry import ReadOptions, WriteOptions, find_format
+
+# of a mask's pixels may differ: coordinates of a few digits, drawn again
+_SAME = 0.999
+# objects without ids are the same from here on
+_MATCH = 0.5
+_SAME_BOX = 0.5  # pixels
 
 
-def merge_corrections(): ...
+@dataclass
+class Counts:
+    """What a merge did; each a number of objects."""
+
+    changed: int = 0
+    confirmed: int = 0
+    added: int = 0
+    removed: int = 0
+    untouched: int = 0
+    by_overlap: int = 0
+
+    def sentence(self) -> str:
+        """In words."""
+        return (
+            f'corrections: {self.changed} changed, {self.confirmed} confirmed as they are, '
+            f'{self.added} new, {self.removed} removed, {self.untouched} untouched'
+            + (f'; {self.by_overlap} matched by overlap' if self.by_overlap else '')
+        )
+
+
+def merge_file(
+    corrected: Mapping[str, Any],
+    path: Path,
+    format_name: str,
+    options: WriteOptions,
+    confirmed: str,
+    deleted: str,
+    findings: Findings,
+) -> tuple[dict[str, Any], str]:
+    """`merge_corrections` into a file that is read here; its result and a sentence about it."""
+    base = read_coco(path)
+    exported = as_exported(base, format_name, options)
+    data, counts = merge_corrections(
+        corrected, base, exported, findings, confirmed=confirmed, deleted=deleted, path=str(path)
+    )
+    return data, counts.sentence()
+
+
+def as_exported(
+    base: Mapping[str, Any], format_name: str, options: WriteOptions
+) -> dict[str, Any] | None:
+    """The file as it comes back from a format if nobody changes anything.
+
+    None where the format is only read, or needs the images.
+    """
+    form = find_format(format_name)
+    if not form.write or format_name.startswith('yolo'):
+        return None
+    silent = Findings()
+    endings = {'cvat': '.xml', 'voc': '', 'labelme': '', 'datumaro': '', 'fiftyone': ''}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, 'again' + endings.get(format_name, '.json'))
+        plain = WriteOptions(options.shapes, options.tolerance, None, options.prefix)
+        form.writer()(base, out, plain, silent)
+        return form.reader()(out, ReadOptions(box_format='xywh'), silent)
+
+
+def merge_corrections(
+    corrected: Mapping[str, Any],
+    base: dict[str, Any],
+    exported: Mapping[str, Any] | None,
+    findings: Findings,
+    *,
+    confirmed: str = 'changed',
+    deleted: str = 'keep',
+    path: str = 'annotations',
+) -> tuple[dict[str, Any], Counts]:
+    """Take over what people did; everything else stays as it is.
+
+    What they changed gets their mask and category, the mask's box, and `mal_human` 1; what they
+    confirmed keeps its mask and gets `mal_human` 1. The quality of a labeler's mask goes then.
+
+    Args:
+        corrected: what a reader gave.
+        base: the labelled file; changed in place.
+        exported: see `as_exported`.
+        findings: gets what has no partner.
+        confirmed: 'changed', 'images' (all objects of images with a change) or 'all'.
+        deleted: 'keep' or 'remove' objects that are gone from their image.
+        path: the base file's name, for errors.
+
+    Returns:
+        The base, and what was done.
+
+    Raises:
+        AnnotationError: the base's records cannot be told apart by their ids.
+    """
+    index_annotations(base, path)
+    categories = {
+        str(c.get('name', number)): number
+        for number, c in (index_categories(base, path) or {}).items()
+    }
+    silent = Findings()
+    theirs = {p.name: p for p in pictures(corrected, findings)}
+    ours = {p.name: p for p in pictures(base, silent, path)}
+    again = {p.name: p for p in pictures(exported, silent)} if exported else {}
+    partner_of = _match_names(theirs, ours, findings)
+    counts, gone = Counts(), set()
+    merger = _Merger(base, categories, counts, findings)
+    for their_name, name in partner_of.items():
+        picture, made = ours[name], again.get(name)
+        sent = {t.annotation['id']: t for t in made.things} if made else None
+        pairs, new, missing = _pair(theirs[their_name].things, picture.things, findings, counts)
+        changes = [merger.changed(t, o, (sent or {}).get(o.annotation['id'])) for t, o in pairs]
+        is_seen = bool(new) or any(changes)
+        for (thing, own), change in zip(pairs, changes, strict=True):
+            ticked = bool(thing.annotation.get(CONFIRMED))
+            looked_at = confirmed == 'all' or (confirmed == 'images' and is_seen)
+            if change:
+                merger.take_over(thing, own, change)
+            elif ticked or looked_at:
+                confirm(own.annotation)
+                counts.confirmed += 1
+            else:
+                counts.untouched += 1
+        for thing in new:
+            merger.add(thing, picture.image['id'])
+        for own in missing:
+            if _was_sent(own, sent):
+                _miss(own, deleted, gone, findings, counts)
+    absent = [name for name in ours if name not in partner_of.values()]
+    if absent:
+        findings.note(f'{len(absent)} images are not in the corrected file and stay as they are')
+    base['annotations'] = [a for a in base['annotations'] if id(a) not in gone]
+    return base, counts
+
+
+def _match_names(
+    theirs: Mapping[str, Any], ours: Mapping[str, Any], findings: Findings
+) -> dict[str, str]:
+    """Image names of the corrected file -> ours: the same, or one ends in the other."""
+    by_last: dict[str, list[str]] = {}
+    for name in ours:
+        by_last.setdefault(name.rsplit('/', 1)[-1], []).append(name)
+    partners: dict[str, str] = {}
+    for name in theirs:
+        found = name if name in ours else None
+        if found is None:
+            near = [
+                own
+                for own in by_last.get(name.rsplit('/', 1)[-1], ())
+                if f'/{name}'.endswith(f'/{own}') or f'/{own}'.endswith(f'/{name}')
+            ]
+            found = near[0] if len(near) == 1 else None
+        if found is None or found in partners.values():
+            findings.lose('image that is not in the labelled file', name)
+        elif (theirs[name].width, theirs[name].height) != (ours[found].width, ours[found].height):
+            findings.lose('image of another size than in the labelled file', name)
+        else:
+            partners[name] = found
+    return partners
+
+
+def _pair(
+    theirs: list[Thing], ours: list[Thing], findings: Findings, counts: Counts
+) -> tuple[list[tuple[Thing, Thing]], list[Thing], list[Thing]]:
+    """Partners; theirs without one; ours without one."""
+    by_id = {own.annotation['id']: own for own in ours}
+    pairs: list[tuple[Thing, Thing]] = []
+    rest: list[Thing] = []
+    for thing in theirs:
+        number = thing.annotation.get('id')
+        own = by_id.get(number) if isinstance(number, Hashable) else None
+        # numbers that a tool gave are no ids of ours: then the objects have to meet, too
+        if own and (number in findings.known_ids or overlap(thing, own) > 0):
+            pairs.append((thing, by_id.pop(number)))
+        else:
+            rest.append(thing)
+    left = list(by_id.values())
+    scored = [(overlap(t, o), -i, -j) for i, t in enumerate(rest) for j, o in enumerate(left)]
+    used_theirs, used_ours = set(), set()
+    for score, i, j in sorted(scored, reverse=True):
+        if score < _MATCH or i in used_theirs or j in used_ours:
+            continue
+        used_theirs.add(i)
+        used_ours.add(j)
+        pairs.append((rest[-i], left[-j]))
+        counts.by_overlap += 1
+    new = [thing for i, thing in enumerate(rest) if -i not in used_theirs]
+    return pairs, new, [own for j, own in enumerate(left) if -j not in used_ours]
+
+
+def overlap(a: Thing, b: Thing) -> float:
+    """IoU of two objects' masks, or of their boxes where one has no mask."""
+    if a.rle is not None and b.rle is not None:
+        return rle_iou(a.rle, b.rle)
+    box_a, box_b = (
+        t.box_xyxy or _corners(tight_box(t.rle)) for t in (a, b) if t.box_xyxy or t.rle
+    )
+    width = min(box_a[2], box_b[2]) - max(box_a[0], box_b[0])
+    height = min(box_a[3], box_b[3]) - max(box_a[1], box_b[1])
+    common = max(width, 0) * max(height, 0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (box_a, box_b))
+    return common / (areas - common)
+
+
+def _corners(box_xywh: list[float]) -> tuple[float, float, float, float]:
+    x, y, w, h = box_xywh
+    return x, y, x + w, y + h
+
+
+def _was_sent(own: Thing, sent: Mapping[Hashable, Thing] | None) -> bool:
+    if sent is not None:
+        return own.annotation['id'] in sent
+    return not any(own.annotation.get(key) for key in ('iscrowd', 'ignore', 'mal_skipped'))
+
+
+def _miss(own: Thing, deleted: str, gone: set[int], findings: Findings, counts: Counts) -> None:
+    if deleted == 'remove':
+        gone.add(id(own.annotation))
+        counts.removed += 1
+        findings.note('gone from the corrected file, removed', own.where)
+    else:
+        counts.untouched += 1
+        findings.lose('gone from the corrected file, kept (--deleted remove)', own.where)
+
+
+@dataclass
+class _Merger:
+    """Writes into the labelled file."""
+
+    base: dict[str, Any]
+    categories: dict[str, Hashable]
+    counts: Counts
+    findings: Findings
+
+    def changed(self, thing: Thing, own: Thing, sent: Thing | None) -> str:
+        """What people changed: 'mask', 'box', 'label', several of them, or nothing."""
+        said = []
+        if thing.rle is not None:
+            known = [each.rle for each in (own, sent) if each is not None and each.rle]
+            if not any(rle_iou(thing.rle, rle) >= _SAME for rle in known):
+                said.append('mask')
+        elif own.rle is None or (sent is not None and sent.rle is None):
+            boxes = [each.box_xyxy for each in (own, sent) if each is not None and each.box_xyxy]
+            if not any(_near(thing.box_xyxy, box) for box in boxes):
+                said.append('box')
+        if thing.label != own.label:
+            said.append('label')
+        return ' '.join(said)
+
+    def take_over(self, thing: Thing, own: Thing, change: str) -> None:
+        """Put what people changed in place of what was there."""
+        annotation = own.annotation
+        if 'mask' in change:
+            annotation['segmentation'] = thing.annotation['segmentation']
+            annotation['area'] = thing.annotation['area']
+            annotation['bbox'] = tight_box(thing.rle)
+        if 'box' in change:
+            annotation['bbox'] = thing.annotation['bbox']
+        if 'label' in change:
+            annotation['category_id'] = self.category(thing.label)
+        if change != 'box':
+            confirm(annotation)
+        self.counts.changed += 1
+
+    def add(self, thing: Thing, image_id: Hashable) -> None:
+        """An object that people have drawn anew."""
+        annotation = {
+            **{k: v for k, v in thing.annotation.items() if not k.startswith('mal_')},
+            'id': self._free_id(),
+            'image_id': image_id,
+            'category_id': self.category(thing.label),
+        }
+        if thing.rle is not None:
+            confirm(annotation)
+        self.base['annotations'].append(annotation)
+        self.counts.added += 1
+
+    def category(self, name: str) -> Hashable:
+        """Id of a category by its name; a new one is added and said."""
+        if name not in self.categories:
+            numbers = [n for n in self.categories.values() if type(n) is int]
+            self.categories[name] = max(numbers, default=0) + 1
+            record = {'id': self.categories[name], 'name': name}
+            self.base.setdefault('categories', []).append(record)
+            self.findings.note('new category', name)
+        return self.categories[name]
+
+    def _free_id(self) -> Hashable:
+        numbers = [a['id'] for a in self.base['annotations'] if type(a.get('id')) is int]
+        return max(numbers, default=0) + 1
+
+
+def _near(box: Any, other: Any) -> bool:
+    return box is not None and all(
+        abs(a - b) <= _SAME_BOX for a, b in zip(box, other, strict=True)
+    )

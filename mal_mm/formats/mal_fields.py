@@ -9,6 +9,7 @@ Of an annotation:
                          the annotation out. People's own `ignore` stays as it is
     mal_polygon_iou      IoU of the mask with the polygons that were written in its place
     mal_skipped          why it could not be labelled, as a sentence
+    mal_human            1: a human drew or confirmed the mask; labeling leaves it alone
 Of the file:
     mal_mm               the head: which labeler drew the masks and how, and what was skipped
 """
@@ -23,6 +24,7 @@ QUALITY = 'mal_quality'
 FLAG = 'mal_flag'
 SKIPPED = 'mal_skipped'
 POLYGON_IOU = 'mal_polygon_iou'
+HUMAN = 'mal_human'
 IGNORE = 'ignore'
 HEAD = 'mal_mm'
 # version of this page, in the head of each file
@@ -78,6 +80,18 @@ def clear(annotation: dict[str, Any]) -> None:
         annotation.pop(name, None)
 
 
+def confirm(annotation: dict[str, Any]) -> None:
+    """Mark a mask as a human's, in place; what a labeler said about it goes.
+
+    `ignore` goes only where it came with a labeler's mark: people's own stays.
+    """
+    if annotation.get(FLAG):
+        annotation.pop(IGNORE, None)
+    clear(annotation)
+    annotation.pop(QUALITY, None)
+    annotation[HUMAN] = 1
+
+
 def without_head(data: Mapping[str, Any]) -> dict[str, Any]:
     """A file's content without the head of an earlier run."""
     return {key: value for key, value in data.items() if key != HEAD}
@@ -111,6 +125,11 @@ def has_quality(annotation: Mapping[str, Any]) -> bool:
 def flag_of(annotation: Mapping[str, Any]) -> str | None:
     """EMPTY_MASK, LOW_QUALITY, or None."""
     return annotation.get(FLAG) or None
+
+
+def is_human(annotation: Mapping[str, Any]) -> bool:
+    """Whether a human drew or confirmed the mask."""
+    return annotation.get(HUMAN) == 1 and type(annotation[HUMAN]) is int
 
 
 def was_labelled(annotation: Mapping[str, Any]) -> bool:
