@@ -7,26 +7,22 @@ here. Masks are run lengths along the rows of a small box.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError
-from ..formats.rle import decode_tight
-from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, unpack
+from .attributes import CONFIRMED, IMAGE_ID, id_value, unpack
 from .builder import Builder
-from .files import parse_xml, read_source, xml_can_hold
+from .files import parse_xml, read_source
 from .findings import Findings
 from .labelme import circle
-from .objects import Thing, category_names, pictures
 from .regions import encode_region
-from .registry import ReadOptions, WriteOptions
+from .registry import ReadOptions
 
-_TAG = 'mal_image'
+IMAGE_TAG = 'mal_image'
 # what every shape says, without a meaning for us
 _SILENT = {'occluded': '0', 'z_order': '0', 'source': None, 'group_id': None}
 
@@ -61,7 +57,7 @@ def read_cvat(source: Path, options: ReadOptions, findings: Findings) -> dict[st
                 'every frame by itself'
             )
         for label in root.findall('meta//labels/label'):
-            if label.findtext('name') not in (None, _TAG):
+            if label.findtext('name') not in (None, IMAGE_TAG):
                 builder.category(label.findtext('name'))
         for element in root.findall('image'):
             if options.split is None or element.get('subset') == options.split:
@@ -82,7 +78,7 @@ def _read_image(element: ElementTree.Element, builder: Builder) -> None:
         where = f'{name}, {shape.tag} {place}'
         if shape.tag == 'tag':
             attributes = _attributes(shape)
-            if shape.get('label') == _TAG:
+            if shape.get('label') == IMAGE_TAG:
                 image_id = id_value(attributes.get(IMAGE_ID))
                 if image_id is not None:
                     image[IMAGE_ID] = image_id
@@ -187,168 +183,3 @@ def _attributes(shape: ElementTree.Element) -> dict[str, Any]:
 
 def _whole(text: str | None) -> int:
     return int(text) if text is not None and text.isdigit() else 0
-
-
-# -------------------------------------------------------------------------------------- writing
-
-
-def write_cvat(
-    data: Mapping[str, Any], out: Path, options: WriteOptions, findings: Findings
-) -> None:
-    """Write `annotations.xml`, to be uploaded as 'CVAT 1.1', and its labels beside it.
-
-    CVAT takes attributes that its labels have: paste OUT's `.labels.json` into the label editor
-    (Raw) when the task is made. Objects come back with their ids then.
-
-    Args:
-        data: COCO-style object.
-        out: the XML file.
-        options: `shapes` 'polygons' writes polygons that people can drag; masks, the default, lose
-            nothing.
-        findings: gets what cannot be written.
-    """
-    names = list(dict.fromkeys(category_names(data, findings).values()))
-    root = ElementTree.Element('annotations')
-    ElementTree.SubElement(root, 'version').text = '1.1'
-    meta = ElementTree.SubElement(root, 'meta')
-    attribute_names: dict[str, dict[str, None]] = {}
-    for picture in pictures(data, findings):
-        if not xml_can_hold(picture.name):
-            findings.lose('image whose name XML cannot hold', repr(picture.name))
-            continue
-        element = ElementTree.SubElement(
-            root,
-            'image',
-            id=str(len(root) - 2),
-            name=picture.name,
-            width=str(picture.width),
-            height=str(picture.height),
-        )
-        if isinstance(picture.image.get('split'), str):
-            element.set('subset', picture.image['split'])
-        tag = ElementTree.SubElement(element, 'tag', label=_TAG, source='auto')
-        _put(
-            tag,
-            {IMAGE_ID: id_text(picture.image.get('id')), CONFIRMED: 'false'},
-            picture.name,
-            findings,
-        )
-        for group, thing in enumerate(picture.things, start=1):
-            if not xml_can_hold(thing.label):
-                findings.lose(
-                    'category whose name XML cannot hold', f'{thing.where}: {thing.label!r}'
-                )
-                continue
-            if thing.label not in names:
-                names.append(thing.label)
-            own = own_attributes(thing.annotation)
-            occluded = own.pop('occluded', 0) in (1, True, '1')
-            attributes = {**own, **thing.fields(with_box=True), CONFIRMED: 'false'}
-            if thing.annotation.get(CONFIRMED):
-                attributes[CONFIRMED] = 'true'
-            attribute_names.setdefault(thing.label, {}).update(dict.fromkeys(attributes))
-            for shape in _shapes(thing, options, findings):
-                shape.set('label', thing.label)
-                shape.set('occluded', str(int(occluded)))
-                shape.set('source', 'auto')
-                shape.set('z_order', '0')
-                shape.set('group_id', str(group))
-                _put(shape, attributes, thing.where, findings)
-                element.append(shape)
-    _put_labels(meta, names, attribute_names)
-    tree = ElementTree.ElementTree(root)
-    ElementTree.indent(tree)
-    with atomic_write(out, 'wb') as file:
-        tree.write(file, encoding='utf-8', xml_declaration=True)
-    _write_labels(out, names, attribute_names)
-
-
-def _put(
-    shape: ElementTree.Element, attributes: Mapping[str, Any], where: str, findings: Findings
-) -> None:
-    for name, value in attributes.items():
-        text = str(value)
-        if not xml_can_hold(text) or not xml_can_hold(name):
-            findings.lose('attribute that XML cannot hold', f'{where}: {name!r}')
-            continue
-        ElementTree.SubElement(shape, 'attribute', name=name).text = text
-
-
-def _shapes(thing: Thing, options: WriteOptions, findings: Findings) -> list[ElementTree.Element]:
-    shapes = []
-    if thing.rle is not None and options.shapes == 'polygons':
-        for polygon in thing.rings(options.tolerance, findings):
-            pairs = zip(polygon[::2], polygon[1::2], strict=True)
-            points = ';'.join(f'{x:.10g},{y:.10g}' for x, y in pairs)
-            shapes.append(ElementTree.Element('polygon', points=points))
-    elif thing.rle is not None:
-        columns, left, top = decode_tight(thing.rle)
-        w, h = columns.shape
-        rows = np.concatenate([[0], columns.T.ravel(), [2]])
-        starts = np.flatnonzero(np.diff(rows))
-        runs = np.diff(starts, prepend=0)
-        if starts[0] == 0 and rows[1] == 1:
-            runs = np.concatenate([[0], runs[1:]])
-        shapes.append(
-            ElementTree.Element(
-                'mask',
-                rle=', '.join(map(str, runs.tolist())),
-                left=str(left),
-                top=str(top),
-                width=str(w),
-                height=str(h),
-            )
-        )
-    elif thing.box_xyxy is not None:
-        keys = ('xtl', 'ytl', 'xbr', 'ybr')
-        values = (f'{v:.10g}' for v in thing.box_xyxy)
-        shapes.append(ElementTree.Element('box', dict(zip(keys, values, strict=True))))
-    return shapes
-
-
-def _put_labels(
-    meta: ElementTree.Element, names: list[str], attributes: Mapping[str, Mapping[str, None]]
-) -> None:
-    labels = ElementTree.SubElement(ElementTree.SubElement(meta, 'task'), 'labels')
-    for described in _labels(names, attributes):
-        label = ElementTree.SubElement(labels, 'label')
-        ElementTree.SubElement(label, 'name').text = described['name']
-        listed = ElementTree.SubElement(label, 'attributes')
-        for attribute in described['attributes']:
-            element = ElementTree.SubElement(listed, 'attribute')
-            for key, value in attribute.items():
-                text = '\n'.join(value) if isinstance(value, list) else str(value)
-                ElementTree.SubElement(element, key).text = text
-
-
-def _labels(
-    names: list[str], attributes: Mapping[str, Mapping[str, None]]
-) -> list[dict[str, Any]]:
-    """Labels as CVAT's raw label editor takes them."""
-
-    def attribute(name: str) -> dict[str, Any]:
-        is_check = name == CONFIRMED
-        return {
-            'name': name,
-            'mutable': False,
-            'input_type': 'checkbox' if is_check else 'text',
-            'default_value': 'false' if is_check else '',
-            'values': ['false'] if is_check else [''],
-        }
-
-    labels = [
-        {'name': name, 'attributes': [attribute(each) for each in attributes.get(name, {})]}
-        for name in names
-        if xml_can_hold(name)
-    ]
-    tag = {'name': _TAG, 'attributes': [attribute(IMAGE_ID), attribute(CONFIRMED)]}
-    return [*labels, tag]
-
-
-def _write_labels(
-    out: Path, names: list[str], attributes: Mapping[str, Mapping[str, None]]
-) -> None:
-    import json
-
-    with atomic_write(out.with_suffix('.labels.json')) as file:
-        json.dump(_labels(names, attributes), file, ensure_ascii=False, indent=1)

@@ -9,29 +9,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
-from xml.sax.saxutils import quoteattr
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError
 from ..formats.rle import rle_to_str_counts
-from .attributes import CONFIRMED, IMAGE_ID, id_text, id_value, own_attributes, unpack
+from .attributes import CONFIRMED, IMAGE_ID, id_value, unpack
 from .builder import Builder
 from .cvat import turned
-from .files import is_picture, read_source, text_of, xml_can_hold
+from .files import is_picture, read_source, text_of
 from .findings import Findings
-from .label_studio_rle import decode_brush, encode_brush
+from .label_studio_rle import decode_brush
 from .labelme import circle
-from .objects import Picture, Thing, category_names, pictures
-from .registry import ReadOptions, WriteOptions
+from .registry import ReadOptions
 
-_NAME, _PREFIX = 'mal_file_name', 'mal:'
+FILE_NAME, ID_PREFIX = 'mal_file_name', 'mal:'
 _KINDS = ('rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels')
 
 
@@ -71,7 +67,7 @@ def _read_task(task: dict[str, Any], place: int, builder: Builder) -> None:
     where = f'task {task.get("id", place)}'
     results, by_people = _results(task, where, builder.findings)
     data = task['data'] if isinstance(task['data'], dict) else {}
-    name = data.get(_NAME) or _file_name(data)
+    name = data.get(FILE_NAME) or _file_name(data)
     sizes = [(r.get('original_width'), r.get('original_height')) for r in results]
     sizes = [size for size in sizes if all(type(v) in (int, float) and v > 0 for v in size)]
     known = (data.get('mal_width'), data.get('mal_height'))
@@ -141,7 +137,7 @@ def _file_name(data: dict[str, Any]) -> str | None:
 def _object_key(result: dict[str, Any], number: int) -> Any:
     # parts of one object have ids `mal:12`, `mal:12#1`, ...; a region and its label share an id
     name = str(result.get('id') or f'alone {number}')
-    return name.rsplit('#', 1)[0] if name.startswith(_PREFIX) else name
+    return name.rsplit('#', 1)[0] if name.startswith(ID_PREFIX) else name
 
 
 def _add(
@@ -184,8 +180,8 @@ def _add(
         builder.findings.note('region without a label', where)
         label = 'no label'
     first = str(parts[0].get('id') or '')
-    if first.startswith(_PREFIX):
-        attributes.setdefault('mal_id', first[len(_PREFIX) :].rsplit('#', 1)[0])
+    if first.startswith(ID_PREFIX):
+        attributes.setdefault('mal_id', first[len(ID_PREFIX) :].rsplit('#', 1)[0])
     if by_people:
         attributes[CONFIRMED] = True
     fields = unpack(attributes)
@@ -256,110 +252,3 @@ def _turned_about_corner(
 def _near(value: float) -> float:
     nearest = round(value)
     return float(nearest) if abs(value - nearest) < 1e-6 else round(value, 6)
-
-
-# -------------------------------------------------------------------------------------- writing
-
-
-def write_label_studio(
-    data: Mapping[str, Any], out: Path, options: WriteOptions, findings: Findings
-) -> None:
-    """Write tasks with predictions, and the labeling set-up beside them (OUT.config.xml).
-
-    Args:
-        data: COCO-style object.
-        out: the JSON file to import.
-        options: `shapes` 'polygons' writes polygons, masks (brush), the default, lose nothing;
-            `prefix` stands before the file names.
-        findings: gets what cannot be written.
-    """
-    names = list(dict.fromkeys(category_names(data, findings).values()))
-    version = str((data.get('mal_mm') or {}).get('config') or 'mal_mm')[:80]
-    with atomic_write(out) as file:
-        separator = '['
-        for picture in pictures(data, findings):
-            task = _task(picture, version, options, findings)
-            names += [t.label for t in picture.things if t.label not in names]
-            file.write(separator + json.dumps(task, ensure_ascii=False))
-            separator = ',\n'
-        file.write(']' if separator != '[' else '[]')
-    with atomic_write(out.with_suffix('.config.xml')) as file:
-        file.write(_config(names, options))
-
-
-def _task(
-    picture: Picture, version: str, options: WriteOptions, findings: Findings
-) -> dict[str, Any]:
-    results: list[dict[str, Any]] = []
-    for thing in picture.things:
-        results += _written(thing, picture, options, findings)
-    scores = [r['score'] for r in results if 'score' in r]
-    prediction: dict[str, Any] = {'model_version': version, 'result': results}
-    if scores:
-        prediction['score'] = sum(scores) / len(scores)
-    return {
-        'data': {
-            'image': options.prefix + quote(picture.name),
-            _NAME: picture.name,
-            IMAGE_ID: id_text(picture.image.get('id')),
-            'mal_width': picture.width,
-            'mal_height': picture.height,
-        },
-        'predictions': [prediction] if results else [],
-    }
-
-
-def _written(
-    thing: Thing, picture: Picture, options: WriteOptions, findings: Findings
-) -> list[dict[str, Any]]:
-    own = own_attributes(thing.annotation)
-    shapes: list[tuple[str, dict[str, Any]]] = []
-    width, height = picture.width, picture.height
-    if thing.rle is not None and options.shapes == 'polygons':
-        for polygon in thing.rings(options.tolerance, findings):
-            pairs = zip(polygon[::2], polygon[1::2], strict=True)
-            points = [[100 * x / width, 100 * y / height] for x, y in pairs]
-            shapes.append(('polygonlabels', {'points': points, 'closed': True}))
-    elif thing.rle is not None:
-        rle = encode_brush(mask_utils.decode(thing.rle))
-        shapes.append(('brushlabels', {'format': 'rle', 'rle': rle}))
-    elif thing.box_xyxy is not None:
-        x0, y0, x1, y1 = thing.box_xyxy
-        value = {
-            'x': 100 * x0 / width,
-            'y': 100 * y0 / height,
-            'width': 100 * (x1 - x0) / width,
-            'height': 100 * (y1 - y0) / height,
-            'rotation': 0,
-        }
-        shapes.append(('rectanglelabels', value))
-    quality = thing.annotation.get('mal_quality')
-    results = []
-    for number, (kind, value) in enumerate(shapes):
-        result = {
-            'id': _PREFIX + id_text(thing.annotation.get('id')) + (f'#{number}' if number else ''),
-            'type': kind,
-            'from_name': kind.removesuffix('labels'),
-            'to_name': 'image',
-            'original_width': width,
-            'original_height': height,
-            'image_rotation': 0,
-            'value': {**value, kind: [thing.label]},
-            'meta': {'mal': {**own, **thing.fields(with_box=True)}},
-        }
-        if isinstance(quality, (int, float)):
-            result['score'] = quality
-        results.append(result)
-    return results
-
-
-def _config(names: list[str], options: WriteOptions) -> str:
-    """The set-up that the predictions fit."""
-    labels = ''.join(
-        f'    <Label value={quoteattr(name)}/>\n' for name in names if xml_can_hold(name)
-    )
-    parts = ['<View>\n  <Image name="image" value="$image" zoom="true"/>\n']
-    for tag in ('BrushLabels', 'PolygonLabels', 'RectangleLabels'):
-        kind = tag.removesuffix('Labels').lower()
-        parts.append(f'  <{tag} name="{kind}" toName="image">\n{labels}  </{tag}>\n')
-    return ''.join(parts) + '</View>\n'

@@ -213,9 +213,9 @@ def overlap(a: Thing, b: Thing) -> float:
     """IoU of two objects' masks, or of their boxes where one has no mask."""
     if a.rle is not None and b.rle is not None:
         return rle_iou(a.rle, b.rle)
-    box_a, box_b = (
-        t.box_xyxy or _corners(tight_box(t.rle)) for t in (a, b) if t.box_xyxy or t.rle
-    )
+    box_a, box_b = (_box_of(thing) for thing in (a, b))
+    if box_a is None or box_b is None:
+        return 0.0
     width = min(box_a[2], box_b[2]) - max(box_a[0], box_b[0])
     height = min(box_a[3], box_b[3]) - max(box_a[1], box_b[1])
     common = max(width, 0) * max(height, 0)
@@ -223,8 +223,10 @@ def overlap(a: Thing, b: Thing) -> float:
     return common / (areas - common)
 
 
-def _corners(box_xywh: list[float]) -> tuple[float, float, float, float]:
-    x, y, w, h = box_xywh
+def _box_of(thing: Thing) -> tuple[float, float, float, float] | None:
+    if thing.box_xyxy is not None or thing.rle is None:
+        return thing.box_xyxy
+    x, y, w, h = tight_box(thing.rle)
     return x, y, x + w, y + h
 
 

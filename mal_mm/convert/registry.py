@@ -56,44 +56,49 @@ class Format:
 
     Attributes:
         name: on the command line.
-        module: of this package.
-        read: it can be read.
-        write: it can be written.
+        read: module of this package that reads it; '' where none does.
+        write: module that writes it; '' where none does.
         about: in a line.
     """
 
     name: str
-    module: str
-    read: bool
-    write: bool
+    read: str
+    write: str
     about: str
 
     def reader(self) -> Reader:
         """The function that reads it."""
-        return getattr(self._module(), f'read_{self.name.replace("-", "_")}')
+        return _function(self.read, f'read_{self.name}')
 
     def writer(self) -> Writer:
         """The function that writes it."""
-        return getattr(self._module(), f'write_{self.name.replace("-", "_")}')
+        return _function(self.write, f'write_{self.name}')
 
-    def _module(self) -> Any:
-        return importlib.import_module(f'.{self.module}', __package__)
+
+def _function(module: str, name: str) -> Any:
+    found = importlib.import_module(f'.{module}', __package__)
+    return getattr(found, name.replace('-', '_'))
 
 
 _ALL = (
-    Format('coco', 'coco_like', True, True, 'COCO-style JSON, also zipped, as CVAT exports it'),
-    Format('lvis', 'coco_like', True, False, 'LVIS JSON, names from coco_url'),
-    Format('objects365', 'coco_like', True, False, 'Objects365 JSON, v1 or v2'),
-    Format('yolo', 'yolo', True, True, 'Ultralytics data.yaml or folder; written as boxes'),
-    Format('yolo-seg', 'yolo', True, True, 'the same, written as polygons'),
-    Format('voc', 'voc', True, True, 'Pascal VOC XML, masks as SegmentationObject PNGs'),
-    Format('labelme', 'labelme', True, True, 'labelme and X-AnyLabeling JSON beside the images'),
-    Format('cvat', 'cvat', True, True, 'CVAT for images 1.1, XML or zip'),
-    Format('label-studio', 'label_studio', True, True, 'Label Studio JSON export or predictions'),
-    Format('datumaro', 'datumaro', True, True, 'Datumaro JSON'),
-    Format('fiftyone', 'fiftyone', True, True, "FiftyOne's COCO layout: data/ and labels.json"),
-    Format('openimages', 'openimages', True, False, 'OpenImages boxes, CSV'),
-    Format('youtube-vis', 'youtube_vis', True, True, 'YouTube-VIS JSON, frame by frame'),
+    Format('coco', 'coco_like', 'coco_like', 'COCO-style JSON, also zipped, as CVAT exports it'),
+    Format('lvis', 'coco_like', '', 'LVIS JSON, names from coco_url'),
+    Format('objects365', 'coco_like', '', 'Objects365 JSON, v1 or v2'),
+    Format('yolo', 'yolo', 'yolo', 'Ultralytics data.yaml or folder; written as boxes'),
+    Format('yolo-seg', 'yolo', 'yolo', 'the same, written as polygons'),
+    Format('voc', 'voc', 'voc_write', 'Pascal VOC XML, masks as SegmentationObject PNGs'),
+    Format('labelme', 'labelme', 'labelme', 'labelme and X-AnyLabeling JSON beside the images'),
+    Format('cvat', 'cvat', 'cvat_write', 'CVAT for images 1.1, XML or zip'),
+    Format(
+        'label-studio',
+        'label_studio',
+        'label_studio_write',
+        'Label Studio JSON',
+    ),
+    Format('datumaro', 'datumaro', 'datumaro', 'Datumaro JSON'),
+    Format('fiftyone', 'fiftyone', 'fiftyone', "FiftyOne's COCO layout: data/ and labels.json"),
+    Format('openimages', 'openimages', '', 'OpenImages boxes, CSV'),
+    Format('youtube-vis', 'youtube_vis', 'youtube_vis', 'YouTube-VIS JSON, frame by frame'),
 )
 FORMATS = {each.name: each for each in _ALL}
 

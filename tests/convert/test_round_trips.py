@@ -37,7 +37,7 @@ def test_masks_boxes_names_ids_and_our_fields_come_back(name, shapes, tmp_path):
     assert all(iou == 1 for iou, _ in there.polygon_ious)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(coco_files())
 def test_random_files_come_back_from_every_format_that_keeps_masks(data):
     for name in KEEPS_ALL:
@@ -51,7 +51,7 @@ def test_random_files_come_back_from_every_format_that_keeps_masks(data):
             assert not there.lost and not found.lost, name
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(coco_files())
 def test_random_masks_become_one_yolo_ring_that_draws_the_same(data):
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def test_every_format_that_is_written_says_what_it_loses(tmp_path):
         lost[name] = {what: len(where) for what, where in there.lost.items()}
     crowd = {'crowd region, which the format does not have': 1}
     assert lost == {
-        **dict.fromkeys(KEEPS_ALL, {}),
+        **{each: {} for each in KEEPS_ALL},
         'yolo': crowd,
         'yolo-seg': crowd,
         'voc': {},
