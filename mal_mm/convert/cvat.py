@@ -22,7 +22,6 @@ from .labelme import circle
 from .regions import encode_region
 from .registry import ReadOptions
 
-IMAGE_TAG = 'mal_image'
 # what every shape says, without a meaning for us
 _SILENT = {'occluded': '0', 'z_order': '0', 'source': None, 'group_id': None}
 
@@ -57,7 +56,7 @@ def read_cvat(source: Path, options: ReadOptions, findings: Findings) -> dict[st
                 'every frame by itself'
             )
         for label in root.findall('meta//labels/label'):
-            if label.findtext('name') not in (None, IMAGE_TAG):
+            if label.findtext('name') is not None:
                 builder.category(label.findtext('name'))
         for element in root.findall('image'):
             if options.split is None or element.get('subset') == options.split:
@@ -73,18 +72,10 @@ def _read_image(element: ElementTree.Element, builder: Builder) -> None:
     if image is None:
         return
     groups: dict[Any, list[tuple[ElementTree.Element, str]]] = {}
-    confirmed = False
     for place, shape in enumerate(element, start=1):
         where = f'{name}, {shape.tag} {place}'
         if shape.tag == 'tag':
-            attributes = _attributes(shape)
-            if shape.get('label') == IMAGE_TAG:
-                image_id = id_value(attributes.get(IMAGE_ID))
-                if image_id is not None:
-                    image[IMAGE_ID] = image_id
-                confirmed = unpack(attributes).get(CONFIRMED) is True
-            else:
-                builder.findings.lose('tag of a whole image', f'{where}: {shape.get("label")}')
+            builder.findings.lose('tag of a whole image', f'{where}: {shape.get("label")}')
             continue
         if shape.tag not in ('box', 'polygon', 'mask', 'ellipse'):
             builder.findings.lose(f'{shape.tag} is neither box nor mask', where)
@@ -96,13 +87,12 @@ def _read_image(element: ElementTree.Element, builder: Builder) -> None:
         single = sum(shape.tag == 'box' for shape, _ in parts) <= 1
         single &= sum(shape.tag == 'mask' for shape, _ in parts) <= 1
         for each in [parts] if single else [[part] for part in parts]:
-            _add(each, image, confirmed, builder)
+            _add(each, image, builder)
 
 
 def _add(
     parts: list[tuple[ElementTree.Element, str]],
     image: dict[str, Any],
-    confirmed: bool,
     builder: Builder,
 ) -> None:
     findings = builder.findings
@@ -136,8 +126,9 @@ def _add(
     attributes = {name: value for part, _ in parts for name, value in _attributes(part).items()}
     if first.get('occluded') == '1':
         attributes['occluded'] = 1
-    if confirmed:
-        attributes[CONFIRMED] = 'true'
+    image_id = id_value(attributes.pop(IMAGE_ID, None))
+    if image_id is not None:
+        image[IMAGE_ID] = image_id
     if attributes.get(CONFIRMED) == 'false':
         del attributes[CONFIRMED]
     builder.add(

@@ -12,7 +12,6 @@ import numpy as np
 from ..formats.atomic import atomic_write
 from ..formats.rle import decode_tight
 from .attributes import CONFIRMED, IMAGE_ID, id_text, own_attributes
-from .cvat import IMAGE_TAG
 from .files import xml_can_hold
 from .findings import Findings
 from .objects import Thing, category_names, pictures
@@ -53,13 +52,7 @@ def write_cvat(
         )
         if isinstance(picture.image.get('split'), str):
             element.set('subset', picture.image['split'])
-        tag = ElementTree.SubElement(element, 'tag', label=IMAGE_TAG, source='auto')
-        _put(
-            tag,
-            {IMAGE_ID: id_text(picture.image.get('id')), CONFIRMED: 'false'},
-            picture.name,
-            findings,
-        )
+        image_id = id_text(picture.image.get('id'))
         for group, thing in enumerate(picture.things, start=1):
             if not xml_can_hold(thing.label):
                 findings.lose(
@@ -71,6 +64,7 @@ def write_cvat(
             own = own_attributes(thing.annotation)
             occluded = own.pop('occluded', 0) in (1, True, '1')
             attributes = {**own, **thing.fields(with_box=True), CONFIRMED: 'false'}
+            attributes[IMAGE_ID] = image_id
             if thing.annotation.get(CONFIRMED):
                 attributes[CONFIRMED] = 'true'
             attribute_names.setdefault(thing.label, {}).update(dict.fromkeys(attributes))
@@ -163,13 +157,11 @@ def _labels(
             'values': ['false'] if is_check else [''],
         }
 
-    labels = [
+    return [
         {'name': name, 'attributes': [attribute(each) for each in attributes.get(name, {})]}
         for name in names
         if xml_can_hold(name)
     ]
-    tag = {'name': IMAGE_TAG, 'attributes': [attribute(IMAGE_ID), attribute(CONFIRMED)]}
-    return [*labels, tag]
 
 
 def _write_labels(

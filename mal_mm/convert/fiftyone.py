@@ -13,7 +13,7 @@ from typing import Any
 from ..formats.coco import write_coco
 from ..formats.errors import AnnotationError
 from ..formats.rle import rle_to_str_counts
-from .attributes import ID, id_text
+from .attributes import ID, IMAGE_ID, id_text, id_value
 from .coco_like import read_coco
 from .files import new_folder
 from .findings import Findings
@@ -34,8 +34,13 @@ def read_fiftyone(source: Path, options: ReadOptions, findings: Findings) -> dic
             del annotation['score']  # written along by us
         for name in [key for key in annotation if annotation[key] is None]:
             del annotation[name]  # FiftyOne gives every object the attributes of all
-    for image in data['images']:
-        image.pop('license', None) if image.get('license', 0) is None else None
+    ours = [id_value(image.pop(IMAGE_ID, None)) for image in data['images']]
+    if None not in ours and len(set(ours)) == len(ours):  # not where people added images
+        ids = {i['id']: known for i, known in zip(data['images'], ours, strict=True)}
+        for image in data['images']:
+            image['id'] = ids[image['id']]
+        for annotation in data['annotations']:
+            annotation['image_id'] = ids.get(annotation.get('image_id'))
     return data
 
 
@@ -62,11 +67,35 @@ def write_fiftyone(
                     annotation.setdefault('score', annotation['mal_quality'])
                 annotation.setdefault('iscrowd', 0)
                 annotations.append(annotation)
+        numbered = _number(images, annotations, list(data.get('categories') or ()), findings)
         head = {k: v for k, v in data.items() if k not in ('images', 'annotations')}
         head.setdefault('info', {})
-        head.setdefault('categories', [])
-        whole = {**head, 'images': images, 'annotations': annotations}
+        whole = {**head, **numbered}
         write_coco(whole, folder / 'labels.json')
+
+
+def _number(
+    images: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    categories: list[dict[str, Any]],
+    findings: Findings,
+) -> dict[str, Any]:
+    """Whole numbers as ids, which FiftyOne needs; the ids of ours go along."""
+    for image in images:
+        image[IMAGE_ID] = id_text(image['id'])
+    for kind, records, references, key in (
+        ('images', images, annotations, 'image_id'),
+        ('categories', categories, annotations, 'category_id'),
+        ('annotations', annotations, [], ''),
+    ):
+        if all(type(record.get('id')) is int for record in records):
+            continue
+        findings.note(f'ids of {kind} are numbered anew, as FiftyOne takes whole numbers only')
+        numbers = {record.get('id'): n for n, record in enumerate(records, start=1)}
+        records[:] = [{**record, 'id': n} for n, record in enumerate(records, start=1)]
+        for record in references:
+            record[key] = numbers.get(record.get(key), record.get(key))
+    return dict(images=images, annotations=annotations, categories=categories)
 
 
 class _Quiet(Findings):

@@ -94,12 +94,11 @@ def _written(
         }
         shapes.append(('rectanglelabels', value))
     quality = thing.annotation.get('mal_quality')
+    name = ID_PREFIX + id_text(thing.annotation.get('id'))
     results = []
     for number, (kind, value) in enumerate(shapes):
         result = {
-            'id': ID_PREFIX
-            + id_text(thing.annotation.get('id'))
-            + (f'#{number}' if number else ''),
+            'id': name + (f'#{number}' if number else ''),
             'type': kind,
             'from_name': kind.removesuffix('labels'),
             'to_name': 'image',

@@ -72,11 +72,23 @@ def write_voc(
             for kind in ('Main', 'Segmentation'):
                 with atomic_write(place_below(folder / 'ImageSets' / kind, f'{split}.txt')) as f:
                     f.writelines(f'{stem}\n' for stem in stems)
-        labels = [str(c.get('name', c.get('id'))) for c in data.get('categories') or ()]
-        with atomic_write(folder / 'labelmap.txt') as file:  # class n of the pictures is line n
-            file.writelines(f'{label}\n' for label in ('background', *labels))
+        _write_label_map(folder / 'labelmap.txt', data, findings)
         (folder / 'JPEGImages').mkdir(exist_ok=True)
         (folder / 'Annotations').mkdir(exist_ok=True)
+
+
+def _write_label_map(path: Path, data: Mapping[str, Any], findings: Findings) -> None:
+    """Names and colours as Datumaro and CVAT read them; class n of the pictures is line n."""
+    labels = [str(c.get('name', c.get('id'))) for c in data.get('categories') or ()]
+    for label in labels:
+        if ':' in label or '\n' in label:
+            findings.note('name that labelmap.txt cannot hold', label)
+    colours = np.array(palette()).reshape(-1, 3)
+    with atomic_write(path) as file:
+        file.write('# label:color_rgb:parts:actions\n')
+        for number, label in enumerate(['background', *labels]):
+            red, green, blue = colours[number % 256]
+            file.write(f'{label}:{red},{green},{blue}::\n')
 
 
 def _can_be_written(thing: Any, findings: Findings) -> bool:

@@ -284,7 +284,8 @@ def _shares(values: list[float], picture: Picture) -> str:
 
 
 def _write_lists(folder: Path, names: list[str], splits: dict[str, list[str]]) -> None:
-    described: dict[str, Any] = {'path': '.', 'train': 'images', 'val': 'images'}
+    # without `path` Ultralytics starts from the folder of data.yaml; `.` would be the current one
+    described: dict[str, Any] = {'train': 'images', 'val': 'images'}
     if set(splits) - {'train'}:
         for split, lines in splits.items():
             described[split] = f'{split}.txt'
