@@ -10,6 +10,6 @@ from .version import __version__
 
 import_stack()
 
-from . import datasets, evaluation, hooks, models  # noqa: E402, F401
+from . import datasets, evaluation, hooks, models, runner  # noqa: E402, F401
 
 __all__ = ['__version__', 'config_path']

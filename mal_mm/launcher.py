@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py share: command line, config, runner."""
+"""What training and testing share: from the arguments to the config and its Runner."""
 
 from __future__ import annotations
 
@@ -9,43 +9,27 @@ from pathlib import Path
 
 import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mal_mm_cli.door import is_verbose
+
 from .compat.config_bases import find_config
-from .compat.config_options import check_option_keys
+from .compat.config_options import check_option_keys, parse_options
 from .compat.cpu_precision import fall_back_to_fp32
 from .compat.cpu_ranks import prepare_cpu_ranks
 from .evaluation.fast_coco_eval import use_fast_coco_eval
+from .hooks.atomic_checkpoint_hook import checkpoint_to_resume
+from .hooks.console_progress_hook import ConsoleProgressHook
 from .labeler_data import apply_labeler_data
+from .phase2.custom_data import OwnData, put_on_data
 from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what MMDetection's train.py and test.py have in common."""
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, such as train_cfg.max_epochs=2; '
-        'lists as key="[a,b]" or key=a,b, without blanks',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes (dist_*.sh and slurm_*.sh set this)',
-    )
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by torchrun'
-    )
+from .runner.quiet_runner import quiet
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read `args.config` and apply the common arguments to it.
+    """Read `args.config` and apply the arguments of mal_mm_cli/config_arguments.py to it.
 
     `args.config` may also name a config of mal_mm as 'mal_mm::mal/vit_mae_base.py'.
 
@@ -54,14 +38,17 @@ def load_config(args: argparse.Namespace) -> Config:
         ValueError: a variable of the config has no place to act, such as `mal_ann_file`.
     """
     path = find_config(args.config)
+    data = OwnData.of(args) if hasattr(args, 'val_ann') else None
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        for warning in check_option_keys(cfg, args.cfg_options):
-            print(f'warning: {warning}', file=sys.stderr)
-        cfg.merge_from_dict(args.cfg_options)
-    apply_mal_masks(cfg, args.cfg_options)
+    if data is not None:
+        put_on_data(cfg, data)
+    options = parse_options(args.cfg_options)
+    for warning in check_option_keys(cfg, options):
+        print(f'warning: {warning}', file=sys.stderr)
+    cfg.merge_from_dict(options)
+    apply_mal_masks(cfg, options)
     apply_labeler_data(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -70,8 +57,33 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def apply_training_options(cfg: Config, args: argparse.Namespace) -> None:
+    """What --amp, --auto-scale-lr and --resume ask for, in place.
+
+    Raises:
+        ValueError: the config does not say for which batch size its learning rate is.
+        FileNotFoundError: there is no such checkpoint.
+    """
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                '--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config '
+                f'{args.config}'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        named = None if args.resume == 'auto' else args.resume
+        checkpoint = checkpoint_to_resume(cfg.work_dir, named)
+        # a first start keeps the config's `load_from`
+        if checkpoint is not None:
+            cfg.resume, cfg.load_from = True, checkpoint
+
+
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner, on a CPU as well and with several processes.
+    """Build the Runner, on a CPU as well and with several processes; quiet unless --verbose.
 
     Raises:
         ValueError: more processes on this machine than GPUs.
@@ -88,4 +100,10 @@ def build_runner(cfg: Config) -> Runner:
     prepare_cpu_ranks(cfg)
     use_fast_coco_eval()
     read_images_as_labeling(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    kind = RUNNERS.get(cfg.get('runner_type', 'Runner'))
+    if not is_verbose():
+        kind = quiet(kind)
+    runner = kind.from_cfg(cfg)
+    if not is_verbose():
+        runner.register_hook(ConsoleProgressHook())
+    return runner

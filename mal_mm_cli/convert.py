@@ -1,8 +1,8 @@
-"""Convert annotation files of other tools into COCO-style files, and back.
+"""Annotation files of other tools into COCO-style files, and back.
 
-  convert [FORMAT] SOURCE OUT.json            read SOURCE, write a COCO-style file
-  convert [FORMAT] SOURCE --to FORMAT OUT     write another format
-  convert [FORMAT] CORRECTED OUT.json --merge-into MASKS.json
+  mal-mm convert [FORMAT] SOURCE OUT.json            read SOURCE, write a COCO-style file
+  mal-mm convert [FORMAT] SOURCE --to FORMAT OUT     write another format
+  mal-mm convert [FORMAT] CORRECTED OUT.json --merge-into MASKS.json
                                               take over what people have corrected
 
 FORMAT of SOURCE is told by its look where it is left out. Formats, r read and w written:
@@ -32,12 +32,12 @@ import sys
 from pathlib import Path
 
 EXAMPLES = """examples:
-  convert yolo data/mine/data.yaml train.json --split train
-  convert data/voc train.json
-  convert masks.json --to yolo-seg data/mine_seg --img-root data/mine/images
-  convert masks.json --to cvat masks.xml --shapes polygons --tolerance 1
-  convert masks.json --to label-studio tasks.json --prefix '/data/local-files/?d=mine/'
-  convert cvat task_7.zip corrected.json --merge-into masks.json --confirm images
+  mal-mm convert yolo data/mine/data.yaml train.json --split train
+  mal-mm convert data/voc train.json
+  mal-mm convert masks.json --to yolo-seg data/mine_seg --img-root data/mine/images
+  mal-mm convert masks.json --to cvat masks.xml --shapes polygons --tolerance 1
+  mal-mm convert masks.json --to label-studio tasks.json --prefix '/data/local-files/?d=mine/'
+  mal-mm convert cvat task_7.zip corrected.json --merge-into masks.json --confirm images
 
 exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments, 3 done, but something
 could not be expressed and is listed

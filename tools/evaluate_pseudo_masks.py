@@ -1,89 +1,12 @@
-"""Compare pseudo-masks with human masks, instance by instance."""
+#!/usr/bin/env python
+"""`mal-mm evaluate`, as a script: see mal_mm_cli/evaluate.py."""
 
-from __future__ import annotations
-
-import argparse
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
-from mal_mm.evaluation import evaluate, format_class_table, format_summary
-from mal_mm.formats import AnnotationError, atomic_write, read_coco
-from mal_mm.formats.distinct_files import check_distinct
-from mal_mm.tool_errors import report
+from mal_mm_cli.door import enter
 
-EPILOG = """\
-Annotations are matched by id; both files are COCO-style JSON (.json or .json.gz), with polygons
-or RLE. One without a predicted mask counts as IoU 0. small, medium and large are bins of the box
-area in image pixels: below 32^2, below 96^2, and above. The rows `box fill` and `inscribed
-ellipse` say what the box alone would give. Boundary IoU (arXiv 2103.16562) compares only the
-pixels within 2 % of the image's diagonal from the masks' outlines.
-
-examples:
-  python tools/evaluate_pseudo_masks.py pseudo_masks.json instances_val2017.json
-  python tools/evaluate_pseudo_masks.py pseudo_masks.json gt.json --out metrics.json --per-class
-
-exit status: 0 done, 1 a file was refused (the reason is on stderr), 2 wrong arguments
-"""
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('pred', metavar='PRED.json', type=Path, help='file with pseudo-masks')
-    parser.add_argument('gt', metavar='GT.json', type=Path, help='file with human masks')
-    parser.add_argument('--out', type=Path, metavar='JSON', help='write all numbers to this file')
-    parser.add_argument('--per-class', action='store_true', help='print a line for each class')
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluate, print, write; see the exit status in the help."""
-    args = parse_args(argv)
-    try:
-        check_distinct({'PRED': args.pred, 'GT': args.gt}, {'--out': args.out})
-        run(args)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('error', error)
-    return 0
-
-
-def run(args: argparse.Namespace) -> None:
-    """Do what the command line says.
-
-    Raises:
-        AnnotationError: a file cannot be used, or there is nothing to compare.
-        OSError: the output cannot be written.
-    """
-    if args.out and not args.out.parent.is_dir():  # before the long work, not after it
-        raise FileNotFoundError(f'folder {args.out.parent} does not exist; create it first')
-    pred, gt = read_coco(args.pred), read_coco(args.gt)
-    result = evaluate(pred, gt, pred_name=str(args.pred), gt_name=str(args.gt), progress=True)
-    if not result['counts']['evaluated']:
-        raise AnnotationError(_nothing_to_compare(result, args.gt))
-    if args.out:
-        with atomic_write(args.out) as file:
-            json.dump(result, file, indent=2, ensure_ascii=False, allow_nan=False)
-            file.write('\n')
-    print(format_summary(result))
-    if args.per_class:
-        print(f'\n{format_class_table(result)}')
-    if args.out:
-        print(f'all numbers: {args.out}')
-
-
-def _nothing_to_compare(result: dict, gt_path: Path) -> str:
-    if not result['left_out']:
-        return f'{gt_path}: has no annotations, there is nothing to compare with'
-    first = result['left_out'][0]
-    return (
-        f'{gt_path}: none of its {result["counts"]["ground_truth"]} annotations has a mask to '
-        f'compare with; the first, annotation {first["annotation_id"]!r}: {first["reason"]}'
-    )
-
+main = partial(enter, 'evaluate')
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -1,73 +1,12 @@
 #!/usr/bin/env python
-"""Turn a checkpoint released by the authors of Mask Auto-Labeler into one of mal_mm.
+"""`mal-mm import nvlabs`, as a script: see mal_mm_cli/import_nvlabs.py."""
 
-The config that fits it is written beside it on request.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
+from functools import partial
 
-import torch
-from mmdet.registry import MODELS
-from mmengine.config import Config
+from mal_mm_cli.door import enter
 
-import mal_mm  # noqa: F401
-from mal_mm.checkpoints.loading import check_state_dict, read_state_dict
-from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
-from mal_mm.formats.atomic import atomic_write
-from mal_mm.formats.distinct_files import check_distinct
-from mal_mm.tool_errors import report
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='Only weights are read from the file; pickled Python objects in it are refused.',
-    )
-    parser.add_argument('checkpoint', type=Path, help="the authors' Lightning file, *.ckpt")
-    parser.add_argument('out', type=Path, help='where to write our checkpoint, *.pth')
-    parser.add_argument(
-        '--config-out', type=Path, help='also write the config that matches it, *.py'
-    )
-    parser.add_argument(
-        '--num-heads', type=int, help='attention heads (default: one for 64 channels, at least 2)'
-    )
-    return parser.parse_args()
-
-
-def main() -> int:
-    args = parse_args()
-    try:
-        check_distinct(
-            {'CHECKPOINT': args.checkpoint}, {'OUT': args.out, '--config-out': args.config_out}
-        )
-        convert(args)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('import_nvlabs_checkpoint', error)
-    return 0
-
-
-def convert(args: argparse.Namespace) -> None:
-    """Do what the command line says; write nothing unless the tensors fit the deduced model."""
-    state = convert_state_dict(read_state_dict(args.checkpoint), args.checkpoint)
-    model_config = deduce_model(state, args.num_heads, args.checkpoint)
-    model = MODELS.build(model_config)
-    check_state_dict(model, state, args.checkpoint, 'only ViT labelers can be imported')
-    with atomic_write(args.out, 'wb') as file:
-        torch.save({'state_dict': state, 'meta': {'source': args.checkpoint.name}}, file)
-    print(f'wrote {args.out}: {len(state)} tensors')
-    if args.config_out:
-        custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
-        config = Config(
-            dict(custom_imports=custom_imports, default_scope='mmdet', model=model_config)
-        )
-        with atomic_write(args.config_out) as file:
-            file.write(config.pretty_text)
-        print(f'wrote {args.config_out}')
-
+main = partial(enter, 'import_nvlabs')
 
 if __name__ == '__main__':
     sys.exit(main())

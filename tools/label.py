@@ -1,112 +1,12 @@
 #!/usr/bin/env python
-"""Masks for your boxes, in one command.
+"""`mal-mm label`, as a script: see mal_mm_cli/label.py."""
 
-First come instant masks: tokens of a pretrained encoder, the box and colours, without training.
-They are in OUT within seconds to minutes. With --method auto (the default) a labeler then learns
-from the boxes, and the better masks are kept, by how well they fit boxes and colours; no human
-mask is needed for that. Each annotation gets `segmentation`, `area` and `mal_quality`; all else in
-the file stays as it is.
-
-If it stops, call the same again: it goes on, and ends with the same file.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
+from functools import partial
 
-sys.path.append(str(Path(__file__).resolve().parent))  # where this is loaded as a module
-from labeling_options import (
-    add_drawing_options,
-    add_file_options,
-    add_machine_options,
-    add_output_options,
-    add_selection_options,
-    add_weight_options,
-)
+from mal_mm_cli.door import enter
 
-EXAMPLES = """examples:
-  python tools/label.py --ann boxes.json --img-root photos --out masks.json --download
-  without training, with a page to look at:
-  python tools/label.py --ann boxes.json --img-root photos --out masks.json --method instant \\
-      --report report
-  on a machine without network, with weights from elsewhere:
-  python tools/label.py ... --weights folder-of-dinov2_vits14_pretrain.pth
-
-exit status: 0 all labelled, 1 refused to start or failed (what was done is kept), 3 finished with
-skipped annotations, 130 interrupted
-"""
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    files = add_file_options(parser)
-    files.add_argument(
-        '--work-dir',
-        type=Path,
-        help='where everything between is kept (default: OUT with .work behind it)',
-    )
-    how = parser.add_argument_group('how')
-    how.add_argument(
-        '--method',
-        choices=['auto', 'instant', 'train'],
-        default='auto',
-        help='instant: no training; train: what a labeler trained on these boxes draws; auto '
-        '(default): the better of the two',
-    )
-    how.add_argument(
-        '--config',
-        default='mal_mm::mal/instant_dinov2_small.py',
-        help='the instant labeler: one of configs/mal/instant_* (default: %(default)s)',
-    )
-    how.add_argument(
-        '--train-config',
-        default='mal_mm::mal/small_set.py',
-        help='the labeler that is trained (default: %(default)s)',
-    )
-    how.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of --config'
-    )
-    add_selection_options(parser)
-    add_drawing_options(parser)
-    add_output_options(parser)
-    add_weight_options(parser)
-    add_machine_options(parser)
-    args = parser.parse_args()
-    args.work_dir = args.work_dir or args.out.with_name(f'{args.out.name}.work')
-    return args
-
-
-def main() -> int:
-    args = parse_args()
-    # imported late: --help and wrong arguments answer at once
-    from mal_mm.tool_errors import report
-
-    kept = f'what was done is kept in {args.work_dir}: call the same to go on'
-    try:
-        return run(args)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('label', error, interrupted=kept)
-
-
-def run(args: argparse.Namespace) -> int:
-    from mal_mm.formats.distinct_files import check_distinct, check_outputs
-    from mal_mm.label_run import LabelRun
-    from mal_mm.labeling.command import check_arguments
-
-    check_arguments(args)
-    written = {'--out': args.out, '--summary': args.summary, '--report': args.report}
-    read = {'--img-root': args.img_root, '--weights': args.weights}
-    check_distinct(read, {**written, '--work-dir': args.work_dir})
-    check_distinct({'--ann': args.ann}, {**written, '--work-dir': args.work_dir})
-    check_outputs({name: path for name, path in written.items() if path is not None})
-    label_run = LabelRun(args, Path(__file__).resolve().parent)
-    print(label_run.describe(), flush=True)
-    return label_run.run()
-
+main = partial(enter, 'label')
 
 if __name__ == '__main__':
     sys.exit(main())

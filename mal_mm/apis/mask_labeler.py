@@ -16,9 +16,9 @@ from mmengine.registry import init_default_scope
 from ..checkpoints.loading import load_checkpoint
 from ..checkpoints.public_weights import use_local_weights
 from ..compat.config_bases import find_config
+from ..labeling.crop import PseudoMask
 from ..labeling.engine import LabelingEngine
 from ..labeling.image_io import read_image
-from ..labeling.pseudo_mask import PseudoMask
 from ..models.instant_labeler import InstantLabeler
 
 INSTANT_SIZES = ('small', 'base', 'large')

@@ -1,12 +1,13 @@
-"""A misspelt --cfg-options key is a setting that does nothing."""
+"""`--cfg-options`: words become settings; a misspelt key is an error, not one without effect."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 # what a Runner knows and a config need not have
 _KNOWN = frozenset(
@@ -21,6 +22,28 @@ _KNOWN = frozenset(
         *('tta_model', 'tta_pipeline', 'mal_ann_file', 'mal_min_quality', 'mal_quality_weight'),
     ]
 )
+
+
+def parse_options(words: Sequence[str] | None) -> dict[str, Any]:
+    """Read the words of `--cfg-options`, as MMDetection does.
+
+    Args:
+        words: such as 'train_cfg.max_epochs=2' and 'key=[a,b]'; None: there are none.
+
+    Returns:
+        Dotted key -> value.
+
+    Raises:
+        ValueError: a word without '='.
+    """
+    for word in words or ():
+        if '=' not in word:
+            raise ValueError(f'--cfg-options takes KEY=VALUE, got {word!r}')
+    if not words:
+        return {}
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *words]).cfg_options
 
 
 def check_option_keys(cfg: Config, keys: Iterable[str]) -> list[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -158,7 +160,7 @@ def import_stack() -> None:
     if problems:
         raise ImportError(_message(problems))
     # now, since they import what an incomplete environment lacks
-    from .config_text import remember_formatted_configs, write_configs_literally
+    from .config_text import write_configs_literally
     from .lvis_numpy import mend_lvis
     from .panoptic_api import provide_panopticapi
     from .safe_checkpoints import load_checkpoints_safely
@@ -183,8 +185,22 @@ def import_stack() -> None:
     load_checkpoints_safely()
     mend_lvis()
     register_config_package()
-    remember_formatted_configs()
     write_configs_literally()
+    with without_adverts():
+        importlib.import_module('mmdet.datasets')
+
+
+@contextmanager
+def without_adverts() -> Iterator[None]:
+    """Take out what mmdet of onedl prints where its own data service is not installed."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        for line in said.getvalue().splitlines():
+            if not line.startswith('Could not import OneDL'):
+                print(line)
 
 
 def _install_command(requirement: Requirement) -> str:

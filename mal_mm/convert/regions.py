@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..labeling.region_rle import encode_region as _encode
+from ..formats.region_rle import encode_region as _encode
 
 
 def encode_region(

@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..config_tree import type_name
 from ..formats.box_survey import survey_boxes
 from .background import find_background
 from .box_records import boxes_only
@@ -255,8 +256,6 @@ def _build_transform(transform: Any) -> Any:
     """Build it, LoadImageFromFile as LoadAnyImage: crops are cut of the pixels labeling sees."""
     if not isinstance(transform, dict):
         return transform
-    kind = transform.get('type')
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    if name.rpartition('.')[-1] == 'LoadImageFromFile':
+    if type_name(transform) == 'LoadImageFromFile':
         transform = {**transform, 'type': LoadAnyImage}
     return TRANSFORMS.build(transform)

@@ -12,9 +12,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from mal_mm.formats import AnnotationError, index_annotations, read_coco
+from mal_mm.formats.region_rle import encode_region
 from mal_mm.geometry import paste_probs
 from mal_mm.labeling.box_clip import RELEASED, clip_to_box
-from mal_mm.labeling.region_rle import encode_region
 
 from .mask_iou import evaluate
 from .scores import SIZES

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from mal_mm.evaluation.run_log import read_rows
 from mal_mm.formats import read_coco
 from mal_mm.formats.detections import read_detections
-from mal_mm.visualization.training_curves import read_rows
 
 from .average_precision import AP_NAMES, coco_ap
 from .human_truth import human_images, is_mixed

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mal_mm.formats.boxes import SIZE_BOUNDS
+
 MEASURES = ('iou', 'boundary_iou')
 KINDS = ('masks', 'box_fill', 'inscribed_ellipse')
 SIZES = ('small', 'medium', 'large')
-SIZE_BOUNDS = (32**2, 96**2)  # of the box in square image pixels; a bound belongs to the bin above
 IOU_LEVELS = (0.5, 0.75, 0.9)
 
 

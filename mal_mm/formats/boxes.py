@@ -11,6 +11,10 @@ from typing import Any
 from .errors import shorten
 from .image_size import stated_size
 
+# Areas of boxes, in square image pixels, between small, medium and large as COCO and the paper
+# have them; a bound belongs to the bin above.
+SIZE_BOUNDS = (32**2, 96**2)
+
 _INF = math.inf
 # JSON's whole numbers have no bound, and adding one beyond this to a float raises.
 _MAX = sys.float_info.max

@@ -1,9 +1,8 @@
-"""What mmengine's loop calls: the teacher's update, mixed precision, resuming, health."""
+"""What mmengine's loop calls: the teacher's update, resuming, health, progress."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
-from .box_count_train_loop import BoxCountTrainLoop
 from .collapse_hook import CollapseHook
-from .cuda_amp_optim_wrapper import CudaAmpOptimWrapper
+from .console_progress_hook import ConsoleProgressHook
 from .ema_teacher_hook import EMATeacherHook
 from .exact_resume_hook import ExactResumeHook
 from .feature_cache_hook import FeatureCacheHook
@@ -11,9 +10,8 @@ from .mask_visualization_hook import MaskVisualizationHook
 
 __all__ = [
     'AtomicCheckpointHook',
-    'BoxCountTrainLoop',
     'CollapseHook',
-    'CudaAmpOptimWrapper',
+    'ConsoleProgressHook',
     'EMATeacherHook',
     'ExactResumeHook',
     'FeatureCacheHook',

@@ -1,13 +1,13 @@
 """From a trained labeler to masks in image coordinates and in annotation files."""
 
+from ..formats.region_rle import encode_region
 from .coco_labeling import label_coco
+from .crop import PseudoMask
 from .engine import LabelingEngine
 from .job import JobError, LabelingJob
 from .plan import Plan, Selection, make_plan
 from .portion_labeler import Output
-from .pseudo_mask import PseudoMask
 from .quality import mask_quality
-from .region_rle import encode_region
 from .summary import Summary
 
 __all__ = [

@@ -10,6 +10,8 @@ from numbers import Real
 import numpy as np
 import torch
 
+from ..formats.boxes import SIZE_BOUNDS
+from ..formats.region_rle import encode_region
 from ..geometry import (
     PADDINGS,
     box_to_crop,
@@ -22,20 +24,15 @@ from ..instant import colour_stages
 from ..models.instant_labeler import InstantLabeler
 from ..models.mask_auto_labeler import NETWORKS, MaskAutoLabeler, refinement_name
 from .box_clip import RELEASED, clip_to_box
-from .crop import Crop
-from .drawing import Drawing, average_drawings
+from .crop import Crop, Drawing, PseudoMask, average_drawings
 from .hole_carving import carve_holes_on_crop
 from .mask_cleaning import fill_holes, keep_largest_component
 from .overlaps import OVERLAPS, Claim, resolve_overlaps
-from .pseudo_mask import PseudoMask
 from .quality import boxes_on_maps, instant_quality, mask_quality
-from .region_rle import encode_region
 from .window_sampling import sample_windows
 
 # crop pixels in one pass on a CPU: 4 crops of 512 x 512
 _CPU_PIXELS = 2**20
-# box areas in image px^2 between small, medium and large
-SIZE_BOUNDS = (32**2, 96**2)
 
 
 class LabelingEngine:

@@ -14,15 +14,14 @@ from ..formats import mal_fields
 from ..formats.image_size import check_found_size, mask_size
 from ..formats.mask_check import NONE, mask_problem
 from ..formats.paths import resolve_under
+from ..formats.polygons import mask_to_polygons, polygon_iou
+from ..formats.region_rle import encode_region
 from ..formats.rle import decode_tight
-from .crop import Crop
+from .crop import Crop, PseudoMask
 from .engine import LabelingEngine
 from .image_io import ImageStamp, read_stamped
-from .mask_cleaning import mask_to_polygons, polygon_iou
 from .plan import Plan
 from .prefetch import prefetch
-from .pseudo_mask import PseudoMask
-from .region_rle import encode_region
 
 # place of an annotation in the file, and the fields that it gets
 Change = tuple[int, dict[str, Any]]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,15 @@ from mmdet.registry import METRICS, MODELS
 from mmdet.visualization import get_palette
 from mmengine.config import Config, ConfigDict
 
+from ..compat.config_bases import config_path
+from ..config_tree import keep_one_dataset, metrics, type_name, typed_parts
 from ..formats import AnnotationError, read_coco
 
 # Their `num_classes` does not count the classes of instances.
 _OTHER_HEADS = ('semantic_head', 'rpn_head')
 _COUNTS = ('num_things_classes', 'num_stuff_classes', 'num_classes')
 _SPLITS = ('val', 'test')
+_VAL = ('val_ann', 'val_img_root')
 
 
 def class_names(ann: str | Path) -> tuple[str, ...]:
@@ -40,6 +46,90 @@ def class_names(ann: str | Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_same_classes(path: str | Path, classes: Sequence[str], ann: str | Path) -> None:
+    """Refuse a file whose classes would get other numbers than those of `ann`.
+
+    Raises:
+        AnnotationError: the names or their order differ.
+    """
+    others = class_names(path)
+    if others != classes:
+        n = next(
+            (n for n, pair in enumerate(zip(classes, others, strict=False)) if len({*pair}) > 1),
+            min(len(classes), len(others)),
+        )
+        first, second = (names[n] if n < len(names) else None for names in (classes, others))
+        raise AnnotationError(
+            f'{path}: its categories differ from those of {ann} (number {n + 1} is {second!r}, '
+            f'there {first!r}); MMDetection numbers classes in the order of the file, so both '
+            "need the same 'categories' in the same order"
+        )
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """A user's COCO-style files.
+
+    Attributes:
+        ann: what to learn from.
+        img_root: folder that its file names are relative to.
+        val_ann: human masks to judge by; None: no evaluation.
+        val_img_root: folder of its images.
+    """
+
+    ann: Path
+    img_root: Path
+    val_ann: Path | None = None
+    val_img_root: Path | None = None
+
+    @classmethod
+    def of(cls, args: Namespace) -> OwnData | None:
+        """What the command line says; None where it leaves the data to the config.
+
+        Raises:
+            ValueError: arguments that go together are not together.
+            OSError: a file or folder does not exist.
+        """
+        given = {name: getattr(args, name, None) for name in ('ann', 'img_root', *_VAL)}
+        if not any(given.values()):
+            return None
+        for first, second in (('ann', 'img_root'), _VAL):
+            if (given[first] is None) != (given[second] is None) or given['ann'] is None:
+                raise ValueError(
+                    f'--{first} and --{second}'.replace('_', '-')
+                    + ' go together'
+                    + (', and with --ann' if given['ann'] is None else '')
+                )
+        for name, path in given.items():
+            if path is not None and not (path.is_dir() if 'root' in name else path.is_file()):
+                kind = 'folder' if 'root' in name else 'file'
+                raise OSError(f'--{name.replace("_", "-")} {path}: no such {kind}')
+        return cls(**given)
+
+
+def put_on_data(cfg: Config, data: OwnData, classes: Sequence[str] | None = None) -> Config:
+    """Make a config of either phase learn from, and be judged on, a user's files, in place.
+
+    Args:
+        cfg: a labeler, see `point_labeler_at`, or a segmenter, see `point_at`.
+        data: the files.
+        classes: names in the order of the files; None: those of `data.ann`.
+
+    Returns:
+        `cfg`.
+
+    Raises:
+        ValueError: the config cannot learn from such files.
+        AnnotationError: the files do not fit each other.
+    """
+    classes = class_names(data.ann) if classes is None else classes
+    if any(typed_parts(cfg.train_dataloader.dataset, 'RoIDataset')):
+        return point_labeler_at(cfg, data, len(classes))
+    if data.val_ann is not None:
+        check_same_classes(data.val_ann, classes, data.ann)
+    return point_at(cfg, data.ann, data.img_root, data.val_ann, data.val_img_root, classes)
+
+
 def point_at(
     cfg: Config,
     train_ann: str | Path,
@@ -51,8 +141,8 @@ def point_at(
     """Make a segmenter's config learn and be judged on COCO-style files, in place.
 
     Changed are the files of the innermost datasets and their metainfo, the number of classes of
-    every head, the evaluators, and `mal_ann_file`. Pipelines, schedule and wrappers of datasets
-    stay.
+    every head, the evaluators, and `mal_ann_file`; training passes over missing images.
+    Pipelines, schedule and wrappers of datasets stay.
 
     Args:
         cfg: a segmenter of mmdet with its data, as the recipes in configs/phase2.
@@ -70,6 +160,8 @@ def point_at(
             no head with a number of classes.
     """
     _refuse_maps(cfg)
+    for loader in typed_parts(cfg.train_dataloader.dataset, 'LoadImageFromFile'):
+        loader['ignore_empty'] = True  # mmdet then draws another image
     metainfo = {'classes': tuple(classes), 'palette': _palette(len(classes))}
     _point_dataset(cfg.train_dataloader, train_ann, train_img, metainfo)
     # also for recipes without it: our tools then decode RLE masks where a pipeline would not
@@ -85,17 +177,13 @@ def point_at(
     return cfg
 
 
-def point_labeler_at(
-    cfg: Config, ann: str | Path, img_root: str | Path, num_classes: int
-) -> Config:
+def point_labeler_at(cfg: Config, data: OwnData, num_classes: int) -> Config:
     """Make a labeler's config learn from the boxes of a COCO-style file, in place.
-
-    Validation, which needs human masks, is taken out.
 
     Args:
         cfg: a recipe of configs/mal.
-        ann: the file with boxes; masks in it are not read.
-        img_root: folder that its file names are relative to.
+        data: the files; masks in `data.ann` are not read. Without `data.val_ann`, validation is
+            taken out.
         num_classes: of the file; only classification losses ask.
 
     Returns:
@@ -104,17 +192,34 @@ def point_labeler_at(
     Raises:
         ValueError: the config is none of a labeler.
     """
-    roi_dataset = cfg.train_dataloader.dataset
-    while roi_dataset.get('type') != 'RoIDataset':
-        if 'dataset' not in roi_dataset:
-            raise ValueError('the config trains no labeler: there is no RoIDataset in it')
-        roi_dataset = roi_dataset.dataset
-    roi_dataset.dataset = ConfigDict(type='CocoBoxDataset', **_files(ann, img_root))
+    roi_datasets = list(typed_parts(cfg.train_dataloader.dataset, 'RoIDataset'))
+    if not roi_datasets:
+        raise ValueError('the config trains no labeler: there is no RoIDataset in it')
+    roi_datasets[0].dataset = ConfigDict(type='CocoBoxDataset', **_files(data.ann, data.img_root))
     cfg.num_classes = num_classes
     if (cfg.model.get('cls_loss') or {}).get('num_classes') is not None:
         cfg.model.cls_loss.num_classes = num_classes
-    remove_evaluation(cfg)
+    if data.val_ann is None:
+        remove_evaluation(cfg)
+    else:
+        _validate_labeler(cfg, data)
     return cfg
+
+
+def _validate_labeler(cfg: Config, data: OwnData) -> None:
+    """Compare the labeler's masks with human ones after each epoch, cut as labeling cuts."""
+    val = Config.fromfile(config_path('mal/_base_/datasets/coco_boxes_val.py'))
+    (crop,) = typed_parts(val.val_dataloader.dataset.pipeline, 'RoICrop')
+    test_cfg = cfg.model.get('test_cfg') or {}
+    crop.update({key: test_cfg[key] for key in ('crop_size', 'padding') if key in test_cfg})
+    val.val_dataloader.dataset.dataset.update(_files(data.val_ann, data.val_img_root))
+    val.val_evaluator.ann_file = str(data.val_ann.resolve())
+    if isinstance(test_cfg.get('mask_threshold'), float):
+        val.val_evaluator.mask_threshold = test_cfg['mask_threshold']
+    for split in _SPLITS:
+        cfg[f'{split}_dataloader'] = deepcopy(val.val_dataloader)
+        cfg[f'{split}_evaluator'] = deepcopy(val.val_evaluator)
+        cfg[f'{split}_cfg'] = val[f'{split}_cfg']
 
 
 def set_num_classes(model: ConfigDict, num_classes: int) -> None:
@@ -176,12 +281,7 @@ def _point_dataset(
     loader: ConfigDict, ann: str | Path, img_root: str | Path, metainfo: dict[str, Any]
 ) -> None:
     """Put the innermost dataset on other files; of several joined ones the first stays."""
-    holder, dataset = loader, loader.dataset
-    while 'dataset' in dataset or 'datasets' in dataset:
-        if 'datasets' in dataset:
-            holder.dataset = dataset = dataset.datasets[0]
-        else:
-            holder, dataset = dataset, dataset.dataset
+    dataset = keep_one_dataset(loader)
     # what other classes of datasets want beside
     for key in ('data_root', 'data_prefix', 'seg_map_suffix', 'label_file', 'meta_file'):
         dataset.pop(key, None)
@@ -198,8 +298,7 @@ def _files(ann: str | Path, img_root: str | Path) -> dict[str, Any]:
 
 def _coco_evaluator(evaluator: Any, ann_file: str) -> ConfigDict | list[ConfigDict]:
     """CocoMetric stays, with its options; measures of other data sets make room for it."""
-    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    kept = [metric for metric in metrics if _is_coco(metric)]
+    kept = [metric for metric in metrics(evaluator) if _is_coco(metric)]
     for metric in kept:
         metric.update(ann_file=ann_file, format_only=False)
     if not kept:
@@ -217,18 +316,9 @@ def _palette(number: int) -> list[tuple[int, ...]]:
 
 
 def _refuse_maps(cfg: Config) -> None:
-    for transform in _transforms(cfg.train_dataloader.dataset):
-        if transform.get('with_seg') or transform.get('type') == 'LoadPanopticAnnotations':
+    for transform in typed_parts(cfg.train_dataloader.dataset):
+        if transform.get('with_seg') or type_name(transform) == 'LoadPanopticAnnotations':
             raise ValueError(
                 'the config learns from semantic or panoptic maps too, which a file of instances '
                 'has not; take one for instances alone (of HTC: htc-without-semantic)'
             )
-
-
-def _transforms(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for each in node:
-            yield from _transforms(each)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.utils import is_abs
 
+from ..config_tree import innermost_datasets
 from ..formats.coco import CocoStream
 from ..formats.image_hints import name_hint
 from ..formats.paths import image_file_name
@@ -35,19 +35,10 @@ def check_image_files(cfg: Config) -> list[str]:
     warnings = []
     for split in ('train', 'val'):
         loader = cfg.get(f'{split}_dataloader') or {}
-        for dataset in _leaves(loader.get('dataset')):
-            warnings += _check(dataset, split)
+        for dataset in innermost_datasets(loader.get('dataset')):
+            if str(dataset.get('ann_file', '')).endswith(('.json', '.json.gz')):
+                warnings += _check(dataset, split)
     return warnings
-
-
-def _leaves(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict) and 'dataset' in node:
-        yield from _leaves(node['dataset'])
-    elif isinstance(node, dict) and 'datasets' in node:
-        for each in node['datasets']:
-            yield from _leaves(each)
-    elif isinstance(node, dict) and str(node.get('ann_file', '')).endswith(('.json', '.json.gz')):
-        yield node
 
 
 def _check(dataset: dict[str, Any], split: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
+from mmengine.config import Config
+from mmengine.logging import MMLogger
 
-from .mask_quality import import_mal_mm, use_mask_quality
+from ..config_tree import import_mal_mm, innermost_datasets, parts, typed_parts
+from .mask_quality import use_mask_quality
 
 # What configs/phase2/mal_masks.py names, so that MMDetection's own tools apply it too.
 RUNNER_TYPE = 'mal_mm.phase2.mal_masks_runner.MalMasksRunner'
@@ -34,7 +35,9 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
     if cfg.get('mal_ann_file') and cfg.get('train_dataloader'):
         _set_train_file(cfg, named=any(map(_is_train_file, cfg_options or ())))
         for part in (cfg.train_dataloader, cfg.get('custom_hooks')):  # hooks: PipelineSwitchHook
-            _decode_rle(part)
+            for _, each in parts(part):
+                if each.get('poly2mask') is False:  # it would ignore every RLE mask
+                    each['poly2mask'] = True
     if 'mal_min_quality' in cfg or 'mal_quality_weight' in cfg:
         # at 0 and False too: a config that a run saved may have been rewritten for others
         use_mask_quality(cfg, cfg.get('mal_min_quality', 0), cfg.get('mal_quality_weight', False))
@@ -50,10 +53,18 @@ def read_images_as_labeling(cfg: Config) -> None:
     if not cfg.get('mal_ann_file'):
         return
     for part in (cfg.get('train_dataloader'), cfg.get('custom_hooks')):
-        _read_any_image(part, skip_unreadable=True)
+        use_any_image(part, skip_unreadable=True)
     for split in ('val', 'test'):
-        _read_any_image(cfg.get(f'{split}_dataloader'), skip_unreadable=False)
+        use_any_image(cfg.get(f'{split}_dataloader'), skip_unreadable=False)
     import_mal_mm(cfg)
+
+
+def use_any_image(tree: Any, skip_unreadable: bool) -> None:
+    """Let LoadAnyImage take the place of LoadImageFromFile, in place."""
+    for loader in typed_parts(tree, 'LoadImageFromFile'):
+        loader['type'] = 'mmdet.LoadAnyImage'
+        if skip_unreadable:
+            loader['skip_unreadable'] = True
 
 
 def _is_train_file(key: str) -> bool:
@@ -61,7 +72,7 @@ def _is_train_file(key: str) -> bool:
 
 
 def _set_train_file(cfg: Config, named: bool) -> None:
-    datasets = list(_innermost(cfg.train_dataloader.dataset))
+    datasets = innermost_datasets(cfg.train_dataloader.dataset)
     if len(datasets) > 1:
         if named:
             return
@@ -74,45 +85,8 @@ def _set_train_file(cfg: Config, named: bool) -> None:
     if named:
         cfg.mal_ann_file = dataset.ann_file  # so that the dumped config says the same twice
     elif dataset.get('ann_file') != cfg.mal_ann_file:
-        print_log(
+        MMLogger.get_current_instance().info(
             f'Training on mal_ann_file {cfg.mal_ann_file!r} in place of '
-            f'{dataset.get("ann_file")!r}',
-            logger='current',
+            f'{dataset.get("ann_file")!r}'
         )
         dataset.ann_file = cfg.mal_ann_file
-
-
-def _innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """The datasets that read files, below RepeatDataset, ClassBalancedDataset and the like."""
-    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets')
-    if inner is None:
-        yield dataset
-        return
-    for each in inner:
-        yield from _innermost(each)
-
-
-def _decode_rle(node: Any) -> None:
-    """LoadAnnotations(poly2mask=False) would ignore every RLE mask."""
-    if isinstance(node, dict):
-        if node.get('poly2mask') is False:
-            node['poly2mask'] = True
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for each in node:
-            _decode_rle(each)
-
-
-def _read_any_image(node: Any, skip_unreadable: bool) -> None:
-    """Let LoadAnyImage take the place of LoadImageFromFile."""
-    if isinstance(node, dict):
-        kind = node.get('type')
-        name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-        if name.rpartition('.')[-1] == 'LoadImageFromFile':
-            node['type'] = 'mmdet.LoadAnyImage'
-            if skip_unreadable:
-                node['skip_unreadable'] = True
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for each in node:
-            _read_any_image(each, skip_unreadable)

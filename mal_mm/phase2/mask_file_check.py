@@ -20,6 +20,7 @@ from mmengine.fileio import get_local_path, join_path
 from mmengine.registry import Registry
 from mmengine.utils import is_abs
 
+from ..config_tree import class_of, metrics, parts
 from ..formats.coco import CocoStream, index_categories, index_images
 from ..formats.errors import AnnotationError, shorten
 from ..formats.image_size import stated_size
@@ -65,7 +66,7 @@ def check_mask_file(cfg: Config) -> list[str]:
             for name, loader in _of_type(LoadAnnotations, TRANSFORMS, pipeline, start)
             if loader.get('with_mask')
         }
-        kind = _class_of(dataset, DATASETS)
+        kind = class_of(dataset, DATASETS)
         if not loaders or not dataset.get('ann_file') or issubclass(kind, CocoPanopticDataset):
             continue
         classes = _classes(dataset, kind)
@@ -104,7 +105,7 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
     loader = cfg.get(f'{split}_dataloader') or {}
     place = f'{split}_dataloader.dataset'
     for _, dataset in _of_type(CocoDataset, DATASETS, loader.get('dataset'), place):
-        kind = _class_of(dataset, DATASETS)
+        kind = class_of(dataset, DATASETS)
         val_classes = _classes(dataset, kind)
         if val_classes is None or issubclass(kind, CocoPanopticDataset):
             continue
@@ -112,8 +113,7 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
         path = Path(_path_of(dataset))
         if dataset.get('backend_args') or not path.is_file():
             continue
-        evaluators = cfg.get(f'{split}_evaluator') or []
-        evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+        evaluators = metrics(cfg.get(f'{split}_evaluator'))
         scored = [_metrics(each) for each in evaluators if each.get('ann_file')]
         if scored and not issubclass(kind, LVISV05Dataset):
             check_val_file(path, any('segm' in each for each in scored))
@@ -143,20 +143,10 @@ def _of_type(
     wanted: type, registry: Registry, node: object, place: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Configs of `wanted` or its children anywhere in a config, each with its dotted place."""
-    if isinstance(node, dict):
-        kind = _class_of(node, registry)
+    for where, part in parts(node, place):
+        kind = class_of(part, registry)
         if isinstance(kind, type) and issubclass(kind, wanted):
-            yield place, node
-        inner = node.items()
-    else:
-        inner = enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, value in inner:
-        yield from _of_type(wanted, registry, value, f'{place}.{key}')
-
-
-def _class_of(node: dict[str, Any], registry: Registry) -> Any:
-    kind = node.get('type')
-    return registry.get(kind) if isinstance(kind, str) else kind
+            yield where, part
 
 
 def _check_file(

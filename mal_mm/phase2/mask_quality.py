@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmengine.config import Config
 
+from ..config_tree import import_mal_mm, innermost_datasets, type_name, typed_parts
 from ..models.segmenter_heads.mask_weights import check_min_quality
 
 # stock name -> ours, all registered in mmdet
@@ -52,7 +51,7 @@ def use_mask_quality(cfg: Config, min_quality: float, weight: bool) -> None:
     check_min_quality(min_quality)
     if not isinstance(weight, bool):
         raise ValueError(f'`mal_quality_weight` must be True or False, got {weight!r}')
-    rewritten = any('weight_by_quality' in node for node in _nodes(cfg.model))
+    rewritten = any('weight_by_quality' in node for node in typed_parts(cfg.model))
     if not (min_quality or weight or rewritten) or not cfg.get('train_dataloader'):
         return
     heads = _mask_heads(cfg.model)
@@ -61,7 +60,7 @@ def use_mask_quality(cfg: Config, min_quality: float, weight: bool) -> None:
         if _type(hook) == 'PipelineSwitchHook':
             data.append(hook['switch_pipeline'])
     _check_data(data)
-    for node in _nodes(data):
+    for node in typed_parts(data):
         if _type(node) in _OURS:
             _rename(node)
     for head in heads:
@@ -79,7 +78,7 @@ def _mask_heads(model: dict) -> list[dict]:
     head = model.get('panoptic_head') or {}
     if _type(head) == 'Mask2FormerHead' and not head.get('num_stuff_classes'):
         return [head]
-    parts = [part for part in _nodes(model) if 'Head' in _type(part)]
+    parts = [part for part in typed_parts(model) if 'Head' in _type(part)]
     raise ValueError(
         f'`mal_min_quality` and `mal_quality_weight`: {_type(model)} with '
         f'{", ".join(dict.fromkeys(map(_type, parts))) or "no head"} cannot mind the quality of '
@@ -92,18 +91,18 @@ def _mask_heads(model: dict) -> list[dict]:
 
 def _check_data(data: list) -> None:
     dataset, *_ = data
-    for leaf in _leaves(dataset):
+    for leaf in innermost_datasets(dataset):
         if _type(leaf) not in _DATASETS:
             raise ValueError(
                 f'`mal_min_quality` and `mal_quality_weight`: training data set {_type(leaf)} '
                 f'drops `mal_quality`; use {" or ".join(_DATASETS)}'
             )
-        if 'LoadAnnotations' not in map(_type, _nodes(leaf)):
+        if 'LoadAnnotations' not in map(_type, typed_parts(leaf)):
             raise ValueError(
                 f'`mal_min_quality` and `mal_quality_weight`: {_type(leaf)} has no '
                 'LoadAnnotations in its pipeline, which reads the quality'
             )
-    types = {_type(node) for node in _nodes(data)}
+    types = {_type(node) for node in typed_parts(data)}
     for name in sorted(types & _UNFIT_TRANSFORMS.keys()):
         raise ValueError(
             f'`mal_min_quality` and `mal_quality_weight`: remove {name} from the training '
@@ -118,42 +117,12 @@ def _check_data(data: list) -> None:
         )
 
 
-def _leaves(dataset: dict) -> Iterator[dict]:
-    """The data sets inside wrappers (ClassBalancedDataset, ConcatDataset, ...)."""
-    inner = [dataset['dataset']] if 'dataset' in dataset else dataset.get('datasets')
-    if inner is None:
-        yield dataset
-    else:
-        for each in inner:
-            yield from _leaves(each)
-
-
-def _nodes(tree: object) -> Iterator[dict]:
-    """All dicts with a `type`, at any depth: transforms hide in RandomChoice and others."""
-    if isinstance(tree, dict):
-        if tree.get('type') is not None:
-            yield tree
-        tree = list(tree.values())
-    if isinstance(tree, (list, tuple)):
-        for each in tree:
-            yield from _nodes(each)
-
-
 def _type(node: dict) -> str:
-    """'CocoDataset' of 'mmdet.CocoDataset', of the class in a pure-Python config, and of ours."""
-    name = node.get('type', '')
-    name = (name if isinstance(name, str) else name.__name__).rpartition('.')[-1]
+    """Name of its class; of ours that of the stock one it stands for."""
+    name = type_name(node)
     return _STOCK.get(name, name)
 
 
 def _rename(node: dict) -> None:
     # with the scope, since a pure-Python config has no default one
     node['type'] = f'mmdet.{_OURS[_type(node)]}'
-
-
-def import_mal_mm(cfg: Config) -> None:
-    """Make the config build under mmdet's own tools too."""
-    imports = (cfg.get('custom_imports') or {}).get('imports') or []
-    imports = [imports] if isinstance(imports, str) else list(imports)
-    if 'mal_mm' not in imports:
-        cfg.custom_imports = dict(imports=[*imports, 'mal_mm'], allow_failed_imports=False)

@@ -12,7 +12,7 @@ from mal_mm.evaluation.retention import (
     read_evaluation,
     retention,
 )
-from mal_mm.visualization.training_curves import read_rows
+from mal_mm.evaluation.run_log import read_rows
 
 from .paper_tables import DATA, TITLES, PaperFigures, Row, Training, table_rows
 

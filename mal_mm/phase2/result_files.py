@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from ..config_tree import keep_one_dataset, metrics, type_name
+
 
 def write_results_only(
     cfg: Config,
@@ -35,9 +37,7 @@ def write_results_only(
     for path in filter(None, (ann_file, img_root)):
         if not Path(path).exists():
             raise FileNotFoundError(f'{path} does not exist (from {Path.cwd()})')
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    dataset = keep_one_dataset(cfg.test_dataloader)
     if ann_file is not None:
         dataset.ann_file = str(Path(ann_file).resolve())
     if img_root is not None:
@@ -46,15 +46,17 @@ def write_results_only(
     dataset.pipeline = [
         step for step in dataset.pipeline if not step.type.endswith('LoadAnnotations')
     ]
-    evaluator = cfg.test_evaluator
-    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
-    metrics = [each for each in metrics if each.get('type') in ('CocoMetric', 'LVISMetric')]
-    if len(metrics) != 1:
+    known = [
+        each
+        for each in metrics(cfg.test_evaluator)
+        if type_name(each) in ('CocoMetric', 'LVISMetric')
+    ]
+    if len(known) != 1:
         raise ValueError(
             'result files come from one CocoMetric or LVISMetric, and `test_evaluator` has '
-            f'{len(metrics)} of them'
+            f'{len(known)} of them'
         )
-    metric = ConfigDict(metrics[0])
+    metric = ConfigDict(known[0])
     metric.update(format_only=True, outfile_prefix=str(prefix))
     if ann_file is not None:
         metric.ann_file = dataset.ann_file

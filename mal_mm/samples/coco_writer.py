@@ -16,6 +16,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ..formats.atomic import atomic_write
+from ..formats.boxes import SIZE_BOUNDS
 
 CC0 = {
     'id': 1,
@@ -188,7 +189,7 @@ def summarize(paths: dict[str, Path]) -> str:
     for split in [key for key in paths if not key.endswith('_gt')]:
         content = json.loads(paths[split].read_text())
         areas = np.array([a['area'] for a in content['annotations']])
-        small, large = int((areas < 32**2).sum()), int((areas >= 96**2).sum())
+        small, _, large = np.bincount(np.digitize(areas, SIZE_BOUNDS), minlength=3).tolist()
         of_category = {c['id']: 0 for c in content['categories']}
         for annotation in content['annotations']:
             of_category[annotation['category_id']] += 1

@@ -12,7 +12,7 @@ from mal_mm.geometry import (
     paste_probs,
 )
 from mal_mm.labeling import LabelingEngine, mask_quality
-from mal_mm.labeling.drawing import Drawing
+from mal_mm.labeling.crop import Drawing
 from mal_mm.labeling.mask_cleaning import fill_holes, keep_largest_component
 from mal_mm.labeling.overlaps import Claim, resolve_overlaps
 from mal_mm.labeling.quality import boxes_on_maps

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from mal_mm.formats.region_rle import encode_region
 from mal_mm.labeling.mask_cleaning import (
     fill_holes,
     keep_largest_component,
     mask_to_polygons,
     polygon_iou,
 )
-from mal_mm.labeling.region_rle import encode_region
 
 REGIONS = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 

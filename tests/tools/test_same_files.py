@@ -71,7 +71,7 @@ def test_a_tool_writes_over_nothing_that_it_reads(name, words, tmp_path, monkeyp
 
 
 def test_a_run_of_two_phases_reads_none_of_its_own_files(tmp_path):
-    from mal_mm.two_phase import Options
+    from mal_mm.workflow import Options
 
     def options(**changes) -> Options:
         given = dict(ann=tmp_path / 'a.json', img_root=tmp_path, labeler='a.py', segmenter='b.py')

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mal_mm.visualization.training_curves import plot_runs, read_curves, smooth
+from mal_mm.evaluation.run_log import read_curves
+from mal_mm.visualization.training_curves import plot_runs, smooth
 
 
 def train(step, **values):

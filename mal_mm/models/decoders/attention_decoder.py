@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ...formats.boxes import SIZE_BOUNDS
 from .heads import InstanceHead, PixelHead, SizeBins
 
 
@@ -34,7 +35,7 @@ class AttentionDecoder(nn.Module):
         pool: str = 'mean',
         num_fcs: int = 2,
         upsample_before: int = 3,
-        area_bounds: Sequence[float] = (32**2, 96**2),
+        area_bounds: Sequence[float] = SIZE_BOUNDS,
         scales: Sequence[float] = (0.5, 1, 2),
     ) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ...formats.boxes import SIZE_BOUNDS
 from .heads import PixelHead, SizeBins
 
 
@@ -29,7 +30,7 @@ class FullyConvDecoder(nn.Module):
         in_channels: int,
         channels: int = 256,
         upsample_before: int = 3,
-        area_bounds: Sequence[float] = (32**2, 96**2),
+        area_bounds: Sequence[float] = SIZE_BOUNDS,
         scales: Sequence[float] = (0.5, 1, 2),
     ) -> None:
         super().__init__()

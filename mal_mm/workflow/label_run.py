@@ -16,11 +16,14 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from .compat.config_bases import find_config
-from .formats import atomic_write, mal_fields, read_coco, write_coco, write_json
-from .formats.plain_file import sha256
-from .labeling.choice import mean_fit
-from .labeling.command import (
+from ..compat.config_bases import find_config
+from ..formats import atomic_write, mal_fields, read_coco, write_coco, write_json
+from ..formats.plain_file import sha256
+from ..labeling.choice import mean_fit
+from ..labeling.job import LabelingJob
+from ..labeling.summary import Summary
+from .configs import make_repeatable, write_config
+from .labeling_command import (
     finish,
     make_job,
     make_labeler,
@@ -28,11 +31,8 @@ from .labeling.command import (
     run_job,
     write_page,
 )
-from .labeling.job import LabelingJob
-from .labeling.summary import Summary
-from .two_phase.configs import make_repeatable, write_config
-from .two_phase.process import last_lines, run_logged
-from .two_phase.state import DONE, FAILED, RefusedError, RunState, only_one
+from .process import last_lines, run_logged
+from .state import DONE, FAILED, RefusedError, RunState, only_one
 
 # boxes below which there is nothing to learn from, for --method auto
 LEAST_BOXES = 20
@@ -48,20 +48,18 @@ class TrainingError(RuntimeError):
 
 
 class LabelRun:
-    """Steps of tools/label.py.
+    """Steps of `mal-mm label`.
 
     Args:
         args: its arguments.
-        tools: folder of train.py.
 
     Raises:
         CheckpointError: the weights are not on this machine.
         AnnotationError: the annotation file cannot be used.
     """
 
-    def __init__(self, args: argparse.Namespace, tools: Path) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.tools = tools
         self.work_dir = args.work_dir
         config = read_config(args.config, args.cfg_options)
         if config.model.type != 'InstantLabeler':
@@ -178,7 +176,7 @@ class LabelRun:
             )
             make_repeatable(cfg)
             write_config(cfg, config_path, 'A labeler for {ann}.'.format(**vars(self.args)))
-        command = [sys.executable, str(self.tools / 'train.py'), str(config_path), '--resume']
+        command = [sys.executable, '-m', 'mal_mm_cli', 'train', str(config_path), '--resume']
         command += ['--work-dir', str(self._path('training'))]
         log = self.work_dir / 'training.log'
         print(f'training: what it prints goes to {log} too', flush=True)

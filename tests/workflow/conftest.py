@@ -9,7 +9,7 @@ from mmengine.config import Config
 from tiny_labeler import shrink
 
 from mal_mm.samples import make_shapes
-from mal_mm.two_phase import Options
+from mal_mm.workflow import Options
 
 
 @pytest.fixture(scope='session')

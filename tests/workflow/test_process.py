@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from mal_mm.two_phase.process import last_lines, run_logged
-from mal_mm.two_phase.state import RefusedError, only_one
+from mal_mm.workflow.process import last_lines, run_logged
+from mal_mm.workflow.state import RefusedError, only_one
 
 pytestmark = pytest.mark.slow  # nothing here depends on the stack
 
@@ -63,7 +63,7 @@ def test_a_full_disk_under_the_log_neither_stops_nor_hangs_the_step(tmp_path, ro
     script = (
         'import os, resource, sys\n'
         'from pathlib import Path\n'
-        'from mal_mm.two_phase.process import run_logged\n'
+        'from mal_mm.workflow.process import run_logged\n'
         f'if {room}: resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n'
         f'sys.exit(run_logged(["sh", "-c", {step!r}], Path({str(log)!r}), dict(os.environ)))\n'
     )

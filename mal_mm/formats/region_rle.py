@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..formats.rle import rle_from_edges, rle_to_str_counts
+from .rle import rle_from_edges, rle_to_str_counts
 
 
 def encode_region(region: np.ndarray, top: int, left: int, image_hw: tuple[int, int]) -> dict:

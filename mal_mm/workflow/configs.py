@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from ..compat.config_bases import find_config
 from ..compat.config_text import comment
+from ..config_tree import import_mal_mm
 from ..formats import atomic_write
 from ..formats.coco import CocoStream
 from ..phase2.class_check import check_heads
-from ..phase2.custom_data import point_at, point_labeler_at
+from ..phase2.custom_data import OwnData, point_at, point_labeler_at
 from ..phase2.mask_file_check import check_evaluation, check_mask_file
 from ..phase2.val_file_check import check_annotation_ids
 from .options import Options
@@ -44,7 +44,7 @@ def build_configs(
 ) -> dict[str, Config]:
     """Put the recipes on the data.
 
-    Training passes over missing images, as labeling does. Segmenter and twin get the same seed,
+    Segmenter and twin get the same seed,
     and both phases what a run that is killed and resumed needs to end as if it had not been
     (whole checkpoints, chance that depends on the iteration); learning rates follow the number of
     GPUs where the recipe says how. The user's options win.
@@ -61,14 +61,13 @@ def build_configs(
         ValueError: a recipe does not fit the data.
     """
     labeler = deepcopy(recipes['labeler'])
-    point_labeler_at(labeler, options.ann, options.img_root, len(classes))
+    point_labeler_at(labeler, OwnData(options.ann, options.img_root), len(classes))
     configs = {'labeler': labeler}
     train_files = {'segmenter': options.work_dir / PSEUDO_MASKS}
     if options.gt_ann:
         train_files['segmenter_gt'] = options.gt_ann
     for name, train_ann in train_files.items():
         cfg = deepcopy(recipes['segmenter'])
-        _pass_over_missing_images(cfg.train_dataloader.dataset)
         val = options.val_ann, options.val_img_root
         configs[name] = point_at(cfg, train_ann, options.img_root, *val, classes)
     for name, cfg in configs.items():
@@ -116,16 +115,6 @@ def write_config(cfg: Config, path: Path, head: str) -> None:
         file.write(f'{comment(head)}\n{cfg.pretty_text}')
 
 
-def _pass_over_missing_images(node: Any) -> None:
-    if isinstance(node, dict):
-        if node.get('type') == 'LoadImageFromFile':
-            node['ignore_empty'] = True  # mmdet then draws another image
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for each in node:
-            _pass_over_missing_images(each)
-
-
 def make_repeatable(cfg: Config) -> None:
     """Fix the seed and what a resumed training needs to end as an unbroken one, in place."""
     if (cfg.get('randomness') or {}).get('seed') is None:
@@ -136,6 +125,4 @@ def make_repeatable(cfg: Config) -> None:
     cfg.default_hooks.setdefault('exact_resume', {'type': 'ExactResumeHook'})
     if 'base_batch_size' in (cfg.get('auto_scale_lr') or {}):
         cfg.auto_scale_lr.enable = True
-    imports = list((cfg.get('custom_imports') or {}).get('imports') or [])
-    if 'mal_mm' not in imports:
-        cfg.custom_imports = {'imports': [*imports, 'mal_mm'], 'allow_failed_imports': False}
+    import_mal_mm(cfg)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from mal_mm.two_phase.page import write_page
-from mal_mm.two_phase.results import collect, headlines
-from mal_mm.two_phase.state import RunState
+from mal_mm.workflow.page import write_page
+from mal_mm.workflow.results import collect, headlines
+from mal_mm.workflow.state import RunState
 
 
 def write_test(folder, time: str, **scores: float) -> None:

@@ -11,24 +11,24 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 from tqdm import tqdm
 
 from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
-from ..compat.config_options import check_option_keys
+from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
 from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
+from ..labeling.batch_size import find_batch_size
+from ..labeling.box_clip import RELEASED
+from ..labeling.job import LabelingJob
+from ..labeling.plan import Selection
+from ..labeling.portion_labeler import Output
+from ..labeling.summary import Summary
 from ..version import __version__
-from .batch_size import find_batch_size
-from .box_clip import RELEASED
-from .job import LabelingJob
-from .plan import Selection
-from .portion_labeler import Output
-from .summary import Summary
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -79,18 +79,15 @@ def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
         FileNotFoundError: there is no such config.
     """
     config = Config.fromfile(find_config(name))
-    if cfg_options:
-        parser = argparse.ArgumentParser(prog='--cfg-options', add_help=False)
-        parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-        changes = parser.parse_args(['--cfg-options', *cfg_options]).cfg_options
-        for warning in check_option_keys(config, changes):
-            print(f'warning: {warning}', file=sys.stderr)
-        config.merge_from_dict(changes)
+    changes = parse_options(cfg_options)
+    for warning in check_option_keys(config, changes):
+        print(f'warning: {warning}', file=sys.stderr)
+    config.merge_from_dict(changes)
     return config
 
 
 def drawing_options(args: argparse.Namespace) -> dict[str, object]:
-    """What tools/labeling_options.py asks about drawing, as arguments of MaskLabeler."""
+    """What mal_mm_cli/labeling_options.py asks about drawing, as arguments of MaskLabeler."""
     return dict(
         network=args.network,
         flip=args.flip,
@@ -141,7 +138,7 @@ def make_job(
     """The job of a labeler on the file of the arguments.
 
     Args:
-        args: of a tool with the options of tools/labeling_options.py.
+        args: of a tool with the options of mal_mm_cli/labeling_options.py.
         labeler: see `make_labeler`.
         config_name, checkpoint: what it was made from.
         out: file to write; None: `args.out`.

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mal_mm.formats import AnnotationError
 from mal_mm.samples.shapes import CATEGORIES
-from mal_mm.two_phase import TwoPhaseRun
+from mal_mm.workflow import TwoPhaseRun
 
 
 def test_written_configs_are_the_recipes_on_the_data(options, human, repo_root, recipes):

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from mal_mm.two_phase import RefusedError, TwoPhaseRun
-from mal_mm.two_phase.steps import OUTPUTS, Step
+from mal_mm.workflow import RefusedError, TwoPhaseRun
+from mal_mm.workflow.steps import OUTPUTS, Step
 
 pytestmark = pytest.mark.slow  # nothing here depends on the stack
 
@@ -213,8 +213,8 @@ def test_foreign_folder_is_left_alone(start, tmp_path):
 
 
 def test_second_run_is_kept_out(start, tmp_path, monkeypatch):
-    from mal_mm.two_phase import run as module
-    from mal_mm.two_phase.state import only_one
+    from mal_mm.workflow import two_phase_run as module
+    from mal_mm.workflow.state import only_one
 
     folder = tmp_path / 'run'
     folder.mkdir()

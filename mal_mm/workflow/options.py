@@ -13,7 +13,7 @@ import torch
 from ..formats import AnnotationError, index_images, read_coco
 from ..formats.mask_check import mask_problem
 from ..formats.plain_file import sha256
-from ..phase2.custom_data import class_names
+from ..phase2.custom_data import check_same_classes, class_names
 
 # What the steps leave in the work dir, the decisive one first; a restart removes it.
 OUTPUTS = {
@@ -164,26 +164,6 @@ def check_images(ann: Path, img_root: Path | None = None) -> None:
             raise AnnotationError(
                 f'{ann}: image {name!r} is not in {img_root}; evaluation needs all of them'
             )
-
-
-def check_same_classes(path: Path, classes: tuple[str, ...], ann: Path) -> None:
-    """Refuse a file whose classes would get other numbers than those of `ann`.
-
-    Raises:
-        AnnotationError: the names or their order differ.
-    """
-    others = class_names(path)
-    if others != classes:
-        n = next(
-            (n for n, pair in enumerate(zip(classes, others, strict=False)) if len({*pair}) > 1),
-            min(len(classes), len(others)),
-        )
-        first, second = (names[n] if n < len(names) else None for names in (classes, others))
-        raise AnnotationError(
-            f'{path}: its categories differ from those of {ann} (number {n + 1} is {second!r}, '
-            f'there {first!r}); MMDetection numbers classes in the order of the file, so both '
-            "need the same 'categories' in the same order"
-        )
 
 
 def check_human_masks(ann: Path) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ..evaluation.average_precision import AP_NAMES
+from ..evaluation.run_log import read_curves
 from ..formats import atomic_write
 from ..labeling.summary import BINS
 from ..version import __version__
 from ..visualization.report import load_template
-from ..visualization.training_curves import plot_runs, read_curves
+from ..visualization.training_curves import plot_runs
 from .state import RunState
 
 PAGE = 'index.html'

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.retention import NoEvaluationError, read_evaluation, retention
-from ..visualization.training_curves import read_curves
+from ..evaluation.run_log import read_curves
 
 _LAST_LOSSES = 50
 

@@ -11,7 +11,7 @@ import pytest
 from hostile_strings import HOSTILE, HOSTILE_NAMES
 from mmengine.config import Config
 
-from mal_mm.two_phase import TwoPhaseRun
+from mal_mm.workflow import TwoPhaseRun
 
 
 class Tags(HTMLParser):

@@ -1,0 +1,49 @@
+"""A Runner that says on the terminal what people wait for, and the rest in its log file.
+
+mmengine's Runner prints the environment, the config and the list of hooks, some 300 lines, before
+the first useful one. All of it is in WORK_DIR/*/*.log; `--verbose` shows it on the terminal too.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+_OURS = Path(__file__).resolve().parents[1]
+
+
+def quiet(runner_class: type[Runner]) -> type[Runner]:
+    """A subclass whose log reaches the terminal only where it is a warning, or of mal_mm."""
+
+    class QuietRunner(runner_class):
+        def build_logger(self, *args: object, **kwargs: object) -> MMLogger:
+            logger = super().build_logger(*args, **kwargs)
+            for handler in logger.handlers:
+                if not isinstance(handler, logging.FileHandler):
+                    handler.addFilter(is_for_people)
+            return logger
+
+    QuietRunner.__name__ = QuietRunner.__qualname__ = runner_class.__name__
+    return QuietRunner
+
+
+def is_for_people(record: logging.LogRecord) -> bool:
+    """Whether a record belongs on the terminal."""
+    text = record.getMessage()
+    if _OURS in Path(record.pathname).resolve().parents:
+        return record.levelno >= logging.WARNING or '\n' not in text  # tables are in the log
+    return record.levelno >= logging.WARNING and not any(part in text for part in _HOW_IT_IS_MADE)
+
+
+# warnings of mmengine and mmdet that say how they are made, not what to do
+_HOW_IT_IS_MADE = (
+    'Failed to search registry with scope',
+    'is not set in metric class',
+    'The prefix is not set',
+    'Failed to import',
+    'Attribute `pad_size_divisor`',
+    'Could not build visualizer',
+)
