@@ -10,10 +10,10 @@ from pycocotools import mask as mask_utils
 
 from ..formats.errors import AnnotationError, shorten
 from ..formats.paths import resolve_under
+from ..formats.polygons import tight_box
 from ..formats.rle import rle_to_str_counts, segmentation_to_rle
 from .attributes import BOX, ID, IMAGE_ID
 from .findings import Findings
-from .outlines import tight_box
 
 
 class Builder:

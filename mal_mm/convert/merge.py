@@ -14,10 +14,10 @@ from typing import Any
 
 from ..formats.coco import index_annotations, index_categories, read_coco
 from ..formats.mal_fields import confirm
+from ..formats.polygons import rle_iou, tight_box
 from .attributes import CONFIRMED
 from .findings import Findings
 from .objects import Thing, pictures
-from .outlines import rle_iou, tight_box
 from .registry import ReadOptions, WriteOptions, find_format
 
 # of a mask's pixels may differ: coordinates of a few digits, drawn again

@@ -14,10 +14,10 @@ from ..formats.coco import index_images
 from ..formats.errors import AnnotationError
 from ..formats.image_size import stated_size
 from ..formats.paths import image_file_name, resolve_under
+from ..formats.polygons import Piece, keyhole, polygon_iou, tight_box, trace
 from ..formats.rle import segmentation_to_rle
 from .attributes import BOX, note_fields, note_image_fields, pack
 from .findings import Findings
-from .outlines import Piece, keyhole, polygon_iou, tight_box, trace
 
 
 @dataclass

@@ -16,12 +16,12 @@ import yaml
 from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError, shorten
 from ..formats.plain_file import read_plain_file
+from ..formats.polygons import flat, one_ring, polygon_iou
 from .builder import Builder
 from .files import is_picture, new_folder, picture_size, place_below, text_of
 from .findings import Findings
 from .images import copy_image
 from .objects import Picture, Thing, category_names, pictures
-from .outlines import flat, one_ring, polygon_iou
 from .registry import ReadOptions, WriteOptions
 from .yolo_layout import SPLITS, Layout, label_file, layout_of
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from mal_mm.convert import FORMATS
 from mal_mm.convert.findings import Findings
 from mal_mm.convert.objects import pictures
-from mal_mm.convert.outlines import rle_iou
+from mal_mm.formats.polygons import rle_iou
 
 pytestmark = pytest.mark.slow
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
