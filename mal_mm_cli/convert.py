@@ -121,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
     """
     # imported late: --help and wrong arguments answer at once
     from mal_mm.convert import Findings, ReadOptions, WriteOptions, find_format, guess_format
+    from mal_mm.convert.merge import mark_confirmed, merge_file
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.formats.json_file import write_json
 
@@ -140,9 +141,9 @@ def run(args: argparse.Namespace) -> int:
         source, ReadOptions(args.img_root, args.split, args.box_format), findings
     )
     options = WriteOptions(args.shapes, args.tolerance, args.img_root, args.prefix)
-    if args.merge_into:
-        from mal_mm.convert.merge import merge_file
-
+    if not args.merge_into:
+        mark_confirmed(data)
+    else:
         data, said = merge_file(
             data, args.merge_into, reading.name, options, args.confirm, args.deleted, findings
         )

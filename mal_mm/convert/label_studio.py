@@ -20,7 +20,6 @@ from ..formats.errors import AnnotationError
 from ..formats.rle import rle_to_str_counts
 from .attributes import CONFIRMED, IMAGE_ID, id_value, unpack
 from .builder import Builder
-from .cvat import turned
 from .files import is_picture, read_source, text_of
 from .findings import Findings
 from .label_studio_rle import decode_brush
@@ -241,12 +240,11 @@ def _shape(
 def _turned_about_corner(
     x0: float, y0: float, x1: float, y1: float, degrees: float
 ) -> list[float]:
-    points = np.array(turned([2 * x0 - x1, 2 * y0 - y1, x1, y1], degrees)).reshape(4, 2)
-    corner = np.array([x0, y0])
-    radians = math.radians(degrees)
-    right = corner + (x1 - x0) * np.array([math.cos(radians), math.sin(radians)])
-    down = corner + (y1 - y0) * np.array([-math.sin(radians), math.cos(radians)])
-    return np.stack([corner, right, points[2], down]).round(3).ravel().tolist()
+    corner, radians = np.array([x0, y0]), math.radians(degrees)
+    across = (x1 - x0) * np.array([math.cos(radians), math.sin(radians)])
+    down = (y1 - y0) * np.array([-math.sin(radians), math.cos(radians)])
+    points = [corner, corner + across, corner + across + down, corner + down]
+    return np.stack(points).round(3).ravel().tolist()
 
 
 def _near(value: float) -> float:

@@ -90,9 +90,12 @@ def _read_file(data: dict[str, Any], name: str, base: Path, builder: Builder) ->
 
 def _image_name(stated: str, name: str) -> str:
     """`imagePath` is relative to its file; here it is made relative to the folder."""
+    stated = stated.replace('\\', '/')
+    if stated.startswith('/') or stated[1:2] == ':':  # of another machine
+        stated = stated.rsplit('/', 1)[-1]
     parts: list[str] = []
-    for part in (*PurePosixPath(name).parent.parts, *stated.replace('\\', '/').split('/')):
-        if part == '..' and parts:
+    for part in (*PurePosixPath(name).parent.parts, *stated.split('/')):
+        if part == '..' and parts and parts[-1] != '..':
             parts.pop()
         elif part not in ('', '.'):
             parts.append(part)

@@ -65,6 +65,13 @@ def merge_file(
     return data, counts.sentence()
 
 
+def mark_confirmed(data: Mapping[str, Any]) -> None:
+    """Where there is nothing to merge into: masks that people ticked are theirs, in place."""
+    for annotation in data['annotations']:
+        if annotation.pop(CONFIRMED, None) and annotation.get('segmentation'):
+            confirm(annotation)
+
+
 def as_exported(
     base: Mapping[str, Any], format_name: str, options: WriteOptions
 ) -> dict[str, Any] | None:
