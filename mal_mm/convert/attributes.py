@@ -16,6 +16,9 @@ from .findings import Findings
 ID, IMAGE_ID, ATTRIBUTES = 'mal_id', 'mal_image_id', 'attributes'
 # a box goes along where a format has but one shape for an object: people's are seldom tight
 BOX = 'mal_bbox'
+# an image's name, where a format changes it
+FILE_NAME = 'mal_file_name'
+# people's tick: they have looked at the object, or at the image
 CONFIRMED = 'mal_confirmed'
 _CARRIED = {'iscrowd': 'mal_iscrowd', 'ignore': 'mal_ignore', 'score': 'mal_score'}
 _BACK = {name: key for key, name in _CARRIED.items()}

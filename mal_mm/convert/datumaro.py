@@ -11,8 +11,9 @@ from typing import Any
 
 from ..formats.errors import AnnotationError
 from ..formats.json_file import read_json, write_json
+from ..formats.mal_fields import QUALITY
 from ..formats.rle import rle_to_str_counts
-from .attributes import IMAGE_ID, id_text, id_value, own_attributes, pack, unpack
+from .attributes import FILE_NAME, IMAGE_ID, id_text, id_value, own_attributes, pack, unpack
 from .builder import Builder
 from .files import new_folder
 from .findings import Findings
@@ -57,7 +58,7 @@ def read_datumaro(source: Path, options: ReadOptions, findings: Findings) -> dic
 def _read_item(item: dict[str, Any], names: list[str], split: str, builder: Builder) -> None:
     described = item.get('image') or {}
     height, width = (described.get('size') or (0, 0))[:2]
-    name = (item.get('attr') or {}).get('mal_file_name') or _item_name(item, described)
+    name = (item.get('attr') or {}).get(FILE_NAME) or _item_name(item, described)
     fields = {'split': split} if split else {}
     image_id = id_value((item.get('attr') or {}).get(IMAGE_ID))
     image = builder.image(name, width, height, f'item {item.get("id")!r}', **fields)
@@ -149,7 +150,7 @@ def write_datumaro(
                     'annotations': annotations,
                     'attr': {
                         IMAGE_ID: id_text(picture.image.get('id')),
-                        'mal_file_name': picture.name,
+                        FILE_NAME: picture.name,
                     },
                     'image': {'path': picture.name, 'size': [picture.height, picture.width]},
                 }
@@ -179,8 +180,8 @@ def _written(
     findings: Findings,
 ) -> list[dict[str, Any]]:
     attributes = {**own_attributes(thing.annotation), **pack(thing.annotation)}
-    if isinstance(thing.annotation.get('mal_quality'), float):
-        attributes['mal_quality'] = thing.annotation['mal_quality']  # to sort and filter by
+    if thing.quality is not None:
+        attributes[QUALITY] = thing.quality  # a number, to sort and filter by
     common = {'attributes': attributes, 'group': group, 'label_id': label, 'z_order': 0}
     shapes: list[dict[str, Any]] = []
     if thing.rle is not None and options.shapes == 'polygons':

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..formats.coco import write_coco
 from ..formats.errors import AnnotationError
+from ..formats.mal_fields import quality_of
 from ..formats.rle import rle_to_str_counts
 from .attributes import ID, IMAGE_ID, id_text, id_value
 from .coco_like import read_coco
@@ -30,7 +31,7 @@ def read_fiftyone(source: Path, options: ReadOptions, findings: Findings) -> dic
         raise AnnotationError(f"{source}: no labels.json in it; give FiftyOne's folder")
     data = read_coco(labels, options, findings)
     for annotation in data['annotations']:
-        if 'mal_quality' in annotation and annotation.get('score') == annotation['mal_quality']:
+        if annotation.get('score') == quality_of(annotation):
             del annotation['score']  # written along by us
         for name in [key for key in annotation if annotation[key] is None]:
             del annotation[name]  # FiftyOne gives every object the attributes of all
@@ -63,8 +64,8 @@ def write_fiftyone(
                 annotation[ID] = id_text(annotation.get('id'))  # FiftyOne numbers anew
                 if isinstance(annotation.get('segmentation'), dict) and thing.rle:
                     annotation['segmentation'] = rle_to_str_counts(thing.rle)
-                if 'mal_quality' in annotation:
-                    annotation.setdefault('score', annotation['mal_quality'])
+                if thing.quality is not None:
+                    annotation.setdefault('score', thing.quality)
                 annotation.setdefault('iscrowd', 0)
                 annotations.append(annotation)
         numbered = _number(images, annotations, list(data.get('categories') or ()), findings)

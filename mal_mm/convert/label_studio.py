@@ -17,8 +17,9 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from ..formats.errors import AnnotationError
+from ..formats.mal_fields import QUALITY
 from ..formats.rle import rle_to_str_counts
-from .attributes import CONFIRMED, IMAGE_ID, id_value, unpack
+from .attributes import CONFIRMED, FILE_NAME, ID, IMAGE_ID, id_value, unpack
 from .builder import Builder
 from .files import is_picture, read_source, text_of
 from .findings import Findings
@@ -26,7 +27,9 @@ from .label_studio_rle import decode_brush
 from .labelme import circle
 from .registry import ReadOptions
 
-FILE_NAME, ID_PREFIX = 'mal_file_name', 'mal:'
+# of a task's data
+SIZE_WH = ('mal_width', 'mal_height')
+ID_PREFIX = 'mal:'
 _KINDS = ('rectanglelabels', 'polygonlabels', 'brushlabels', 'ellipselabels')
 
 
@@ -69,7 +72,7 @@ def _read_task(task: dict[str, Any], place: int, builder: Builder) -> None:
     name = data.get(FILE_NAME) or _file_name(data)
     sizes = [(r.get('original_width'), r.get('original_height')) for r in results]
     sizes = [size for size in sizes if all(type(v) in (int, float) and v > 0 for v in size)]
-    known = (data.get('mal_width'), data.get('mal_height'))
+    known = tuple(map(data.get, SIZE_WH))
     if all(type(side) is int for side in known):
         sizes.append(known)
     if name is None:
@@ -180,11 +183,11 @@ def _add(
         label = 'no label'
     first = str(parts[0].get('id') or '')
     if first.startswith(ID_PREFIX):
-        attributes.setdefault('mal_id', first[len(ID_PREFIX) :].rsplit('#', 1)[0])
+        attributes.setdefault(ID, first[len(ID_PREFIX) :].rsplit('#', 1)[0])
     if by_people:
         attributes[CONFIRMED] = True
     fields = unpack(attributes)
-    if isinstance(score, (int, float)) and score != fields.get('mal_quality'):
+    if isinstance(score, (int, float)) and score != fields.get(QUALITY):
         fields.setdefault('score', score)
     builder.add(
         image,

@@ -12,10 +12,10 @@ from xml.sax.saxutils import quoteattr
 from pycocotools import mask as mask_utils
 
 from ..formats.atomic import atomic_write
-from .attributes import IMAGE_ID, id_text, own_attributes
+from .attributes import FILE_NAME, IMAGE_ID, id_text, own_attributes
 from .files import xml_can_hold
 from .findings import Findings
-from .label_studio import FILE_NAME, ID_PREFIX
+from .label_studio import ID_PREFIX, SIZE_WH
 from .label_studio_rle import encode_brush
 from .objects import Picture, Thing, category_names, pictures
 from .registry import WriteOptions
@@ -62,8 +62,7 @@ def _task(
             'image': options.prefix + quote(picture.name),
             FILE_NAME: picture.name,
             IMAGE_ID: id_text(picture.image.get('id')),
-            'mal_width': picture.width,
-            'mal_height': picture.height,
+            **dict(zip(SIZE_WH, (picture.width, picture.height), strict=True)),
         },
         'predictions': [prediction] if results else [],
     }
@@ -93,7 +92,7 @@ def _written(
             'rotation': 0,
         }
         shapes.append(('rectanglelabels', value))
-    quality = thing.annotation.get('mal_quality')
+    quality = thing.quality
     name = ID_PREFIX + id_text(thing.annotation.get('id'))
     results = []
     for number, (kind, value) in enumerate(shapes):
@@ -108,7 +107,7 @@ def _written(
             'value': {**value, kind: [thing.label]},
             'meta': {'mal': {**own, **thing.fields(with_box=True)}},
         }
-        if isinstance(quality, (int, float)):
+        if quality is not None:
             result['score'] = quality
         results.append(result)
     return results

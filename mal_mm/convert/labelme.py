@@ -21,6 +21,7 @@ from PIL import Image
 
 from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError
+from ..formats.mal_fields import QUALITY
 from ..formats.rle import decode_tight
 from .attributes import CONFIRMED, IMAGE_ID, id_value, own_attributes, pack, unpack
 from .builder import Builder
@@ -170,7 +171,7 @@ def _add(
     fields = unpack(attributes)
     if first.get('difficult'):
         fields.setdefault('ignore', 1)
-    if isinstance(first.get('score'), float) and first['score'] != fields.get('mal_quality'):
+    if isinstance(first.get('score'), float) and first['score'] != fields.get(QUALITY):
         fields.setdefault('score', first['score'])
     builder.add(
         image,
@@ -268,8 +269,8 @@ def _shapes(
         common['attributes'] = own
     if thing.annotation.get('ignore'):
         common['difficult'] = True
-    if isinstance(thing.annotation.get('mal_quality'), float):
-        common['score'] = thing.annotation['mal_quality']
+    if thing.quality is not None:
+        common['score'] = thing.quality
     shapes = []
     if thing.rle is not None and options.shapes == 'masks':
         columns, left, top = decode_tight(thing.rle)

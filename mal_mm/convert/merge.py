@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formats.coco import index_annotations, index_categories, read_coco
-from ..formats.mal_fields import confirm
+from ..formats.mal_fields import SKIPPED, confirm
 from ..formats.polygons import rle_iou, tight_box
 from .attributes import CONFIRMED
 from .findings import Findings
@@ -240,7 +240,7 @@ def _box_of(thing: Thing) -> tuple[float, float, float, float] | None:
 def _was_sent(own: Thing, sent: Mapping[Hashable, Thing] | None) -> bool:
     if sent is not None:
         return own.annotation['id'] in sent
-    return not any(own.annotation.get(key) for key in ('iscrowd', 'ignore', 'mal_skipped'))
+    return not any(own.annotation.get(key) for key in ('iscrowd', 'ignore', SKIPPED))
 
 
 def _miss(own: Thing, deleted: str, gone: set[int], findings: Findings, counts: Counts) -> None:

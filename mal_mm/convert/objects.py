@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from ..formats.boxes import box_problem
 from ..formats.coco import index_images
 from ..formats.errors import AnnotationError
 from ..formats.image_size import stated_size
+from ..formats.mal_fields import quality_of
 from ..formats.paths import image_file_name, resolve_under
 from ..formats.polygons import Piece, keyhole, polygon_iou, tight_box, trace
 from ..formats.rle import segmentation_to_rle
@@ -43,6 +45,12 @@ class Thing:
         """The polygons of the record, where its mask is given so."""
         given = self.annotation.get('segmentation')
         return [p for p in given if len(p) >= 6] if isinstance(given, list) and self.rle else None
+
+    @property
+    def quality(self) -> float | None:
+        """Quality of a labeler's mask; None where a labeler did not draw it."""
+        quality = quality_of(self.annotation)
+        return None if math.isnan(quality) else quality
 
     @property
     def is_crowd(self) -> bool:

@@ -15,6 +15,7 @@ import yaml
 
 from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError, shorten
+from ..formats.mal_fields import SKIPPED
 from ..formats.plain_file import read_plain_file
 from ..formats.polygons import flat, one_ring, polygon_iou
 from .builder import Builder
@@ -234,7 +235,7 @@ def _checked(
     for field, what in (
         ('iscrowd', 'crowd region, which the format does not have'),
         ('ignore', 'object marked `ignore`, which the format does not have'),
-        ('mal_skipped', 'object that could not be labelled'),
+        (SKIPPED, 'object that could not be labelled'),
     ):
         if thing.annotation.get(field):
             findings.lose(what, thing.where)

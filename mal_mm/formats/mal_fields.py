@@ -10,6 +10,7 @@ Of an annotation:
     mal_polygon_iou      IoU of the mask with the polygons that were written in its place
     mal_skipped          why it could not be labelled, as a sentence
     mal_human            1: a human drew or confirmed the mask; labeling leaves it alone
+Other formats carry these along, with ids and people's ticks: mal_mm/convert/attributes.py.
 Of the file:
     mal_mm               the head: which labeler drew the masks and how, and what was skipped
 """
