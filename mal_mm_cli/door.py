@@ -37,7 +37,9 @@ def enter(name: str, argv: Sequence[str] | None = None, program: str | None = No
             return command.run(args)
         except (Exception, KeyboardInterrupt) as error:
             hint = command.interrupted(args) if hasattr(command, 'interrupted') else ''
-            return report(program, error, getattr(command, 'ERROR_STATUS', 1), hint)
+            return report(
+                program.removesuffix('.py'), error, getattr(command, 'ERROR_STATUS', 1), hint
+            )
 
 
 def parse(

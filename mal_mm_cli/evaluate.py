@@ -14,8 +14,8 @@ ellipse` say what the box alone would give. Boundary IoU (arXiv 2103.16562) comp
 pixels within 2 % of the image's diagonal from the masks' outlines.
 
 examples:
-  python tools/evaluate_pseudo_masks.py pseudo_masks.json instances_val2017.json
-  python tools/evaluate_pseudo_masks.py pseudo_masks.json gt.json --out metrics.json --per-class
+  mal-mm evaluate pseudo_masks.json instances_val2017.json
+  mal-mm evaluate pseudo_masks.json gt.json --out metrics.json --per-class
 
 exit status: 0 done, 1 a file was refused (the reason is on stderr), 2 wrong arguments
 """

@@ -20,9 +20,9 @@ from .labeling_options import (
 
 EXAMPLES = """examples:
   # the boxes of any detector of MMDetection: COCO results, here work_dirs/dino.bbox.json
-  python tools/test.py DETECTOR.py DETECTOR.pth \\
+  mal-mm test DETECTOR.py DETECTOR.pth \\
       --cfg-options test_evaluator.outfile_prefix=work_dirs/dino
-  python tools/evaluate_detector_boxes.py configs/mal/vit_mae_base.py \\
+  mal-mm evaluate-detector configs/mal/vit_mae_base.py \\
       work_dirs/vit_mae_base/epoch_10.pth --detections work_dirs/dino.bbox.json \\
       --gt data/coco/annotations/instances_val2017.json --img-root data/coco/val2017 \\
       --out metrics.json --results-out results.segm.json

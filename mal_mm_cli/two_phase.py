@@ -21,16 +21,16 @@ from .door import parse
 
 ERROR_STATUS = 2  # 1 may be that of the step that failed
 EXAMPLES = """examples:
-  python tools/run_two_phase.py --ann data/mine/train.json --img-root data/mine/images \\
+  mal-mm two-phase --ann data/mine/train.json --img-root data/mine/images \\
       --labeler configs/mal/vit_mae_base.py --gpus 8 \\
       --segmenter configs/phase2/solov2_r50_fpn_3x_coco_mal.py
   with AP on human masks, and the retention rate against a twin trained on human masks:
-  python tools/run_two_phase.py ... --val-ann val.json --val-img-root data/mine/images \\
+  mal-mm two-phase ... --val-ann val.json --val-img-root data/mine/images \\
       --gt-ann train_human.json
   with a labeler that is trained already, and options for labeling (they come last):
-  python tools/run_two_phase.py ... --labeler-checkpoint labeler.pth --label-options --flip
+  mal-mm two-phase ... --labeler-checkpoint labeler.pth --label-options --flip
   what would be done:
-  python tools/run_two_phase.py ... --dry-run
+  mal-mm two-phase ... --dry-run
 
 exit status: 0 done (also if some boxes could not be labelled, which the summary says), 2 refused,
 130 interrupted, otherwise that of the step that failed

@@ -3,6 +3,8 @@
     bash tools/dist_train.sh configs/maskdino/maskdino_r50_160k_ade20k-512x512.py 8
 
 Source: arXiv 2206.02777 and the authors' maskdino_R50_bs16_160k_steplr.yaml: 3 levels, 100 learned queries, no AMP.
+The yaml's learning rate drops at 135000 and 150000; the paper prints 0.9 and 0.95 of the run:
+`--cfg-options 'param_scheduler.0.milestones=[144000,152000]'`, and 300 queries: `model.panoptic_head.decoder.num_queries=300`.
 Data: ADEChallengeData2016 in data/, as MMDetection's ade20k_semantic.py says.
 
 Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`). The authors report 48.7 mIoU; not yet trained here at

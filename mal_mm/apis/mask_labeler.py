@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,11 @@ from ..compat.config_bases import find_config
 from ..labeling.crop import PseudoMask
 from ..labeling.engine import LabelingEngine
 from ..labeling.image_io import read_image
+from ..labeling.plan import Selection
+from ..labeling.portion_labeler import Output
+from ..labeling.summary import Summary
 from ..models.instant_labeler import InstantLabeler
+from .file_job import make_file_job
 
 INSTANT_SIZES = ('small', 'base', 'large')
 
@@ -96,6 +100,9 @@ class MaskLabeler:
             config = Config.fromfile(find_config(config))
         device = find_device(device)
         self.config = config
+        # what the result is said to come from
+        self.name = str(config.filename or 'config')
+        self.checkpoint = checkpoint
         instant = config.model.type == InstantLabeler.__name__
         if instant:
             if checkpoint is not None:
@@ -182,3 +189,49 @@ class MaskLabeler:
                 f'that meets the {width} x {height} image'
             )
         return self.engine.label(self.engine.make_crops(image, boxes))
+
+    def label_file(
+        self,
+        ann: str | Path,
+        img_root: str | Path,
+        out: str | Path,
+        only_missing: bool = False,
+        categories: Collection[Hashable] | None = None,
+        min_quality: float = 0.0,
+        polygons: float | None = None,
+        threads: int = 2,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Summary:
+        """Rewrite a COCO-style annotation file with a mask for every box.
+
+        What `mal-mm generate` does: all other fields stay, what cannot be labelled is kept and
+        marked, and a run that was interrupted goes on when it is called again.
+
+        Args:
+            ann: the file with boxes.
+            img_root: folder that its file names are relative to.
+            out: the file to write.
+            only_missing: leave annotations alone that have a mask.
+            categories: names or ids to label; None: all.
+            min_quality: masks of lower quality are marked `ignore`.
+            polygons: write polygons, at most so many pixels off, instead of RLE.
+            threads: that read images.
+            progress: called with the numbers of boxes done and in all.
+
+        Returns:
+            What came out, `summary.skips` included.
+
+        Raises:
+            AnnotationError: the annotation file cannot be used.
+            JobError: another run writes the same file, or one with other settings was begun.
+        """
+        job = make_file_job(
+            self,
+            Path(ann),
+            Path(img_root),
+            Path(out),
+            Selection(only_missing, categories and frozenset(categories)),
+            Output(min_quality, polygons),
+            threads,
+        )
+        return job.run(resume=True, on_progress=progress)

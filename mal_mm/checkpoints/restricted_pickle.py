@@ -51,7 +51,7 @@ class Unpickler(pickle.Unpickler):
 
             found = HistoryBuffer
         if (module, name) == ('builtins', 'getattr'):
-            from ..compat.safe_globals import _statistics_method
+            from .safe_globals import _statistics_method
 
             found = _statistics_method
         if found is None:

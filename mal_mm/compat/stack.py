@@ -16,8 +16,8 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 
+from ..checkpoints.safe_globals import allow_runner_checkpoints
 from .config_bases import register_config_package
-from .safe_globals import allow_runner_checkpoints
 from .torchvision_ops import declare_torchvision_ops
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from ..apis import MaskLabeler
 from ..compat.config_bases import find_config
 from ..formats import atomic_write, mal_fields, read_coco, write_coco, write_json
 from ..formats.plain_file import sha256
@@ -65,8 +66,8 @@ class LabelRun:
         if config.model.type != 'InstantLabeler':
             raise ValueError(f'--config must be one of configs/mal/instant_*, got {args.config}')
         self.instant = make_labeler(args, config)
+        self.job = self._job('instant', self.instant)
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        self.job = self._job('instant', self.instant, args.config)
         self.method = args.method
         if self.method == 'auto' and self._boxes < LEAST_BOXES:
             print(f'{self._boxes} boxes are too few to learn from: instant masks only')
@@ -153,10 +154,8 @@ class LabelRun:
     def _path(self, step: str) -> Path:
         return self.work_dir / _OUTPUTS[step]
 
-    def _job(
-        self, step: str, labeler, config_name: str, checkpoint: Path | None = None
-    ) -> LabelingJob:
-        return make_job(self.args, labeler, config_name, checkpoint, self._path(step))
+    def _job(self, step: str, labeler: MaskLabeler) -> LabelingJob:
+        return make_job(self.args, labeler, self._path(step))
 
     def _label(self, job: LabelingJob, title: str = 'instant masks') -> Summary | None:
         return run_job(job, resume=True, title=title)
@@ -193,7 +192,7 @@ class LabelRun:
         config_path = self.work_dir / 'labeler.py'
         checkpoint = Path((self._path('training') / 'last_checkpoint').read_text().strip())
         labeler = make_labeler(self.args, Config.fromfile(str(config_path)), checkpoint)
-        job = self._job('trained', labeler, str(config_path), checkpoint)
+        job = self._job('trained', labeler)
         return self._label(job, 'trained masks')
 
     def _choose(self) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,20 +13,18 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 from tqdm import tqdm
 
+from ..apis.file_job import make_file_job
 from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
 from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
-from ..formats.image_file import BITS_VARIABLE
-from ..formats.plain_file import sha256
 from ..labeling.batch_size import find_batch_size
 from ..labeling.box_clip import RELEASED
 from ..labeling.job import LabelingJob
 from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
 from ..labeling.summary import Summary
-from ..version import __version__
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -130,8 +126,6 @@ def make_labeler(
 def make_job(
     args: argparse.Namespace,
     labeler: MaskLabeler,
-    config_name: str,
-    checkpoint: str | Path | None = None,
     out: Path | None = None,
     detections: Path | None = None,
 ) -> LabelingJob:
@@ -140,38 +134,17 @@ def make_job(
     Args:
         args: of a tool with the options of mal_mm_cli/labeling_options.py.
         labeler: see `make_labeler`.
-        config_name, checkpoint: what it was made from.
         out: file to write; None: `args.out`.
         detections: see LabelingJob.
     """
-    engine = labeler.engine
-    model = labeler.config.model.to_dict()
-    weights = checkpoint
-    if weights is None:  # then the encoder's are all there are, wherever they lie
-        init_cfg = model['encoder'].pop('init_cfg', None) or {}
-        weights = init_cfg.get('checkpoint')
-    digest = hashlib.sha256(str(model).encode()).hexdigest()
-    identity = dict(
-        version=__version__,
-        config=f'{Path(config_name).name} (sha256 of the model {digest[:16]})',
-        checkpoint=weights and f'{Path(weights).name} (sha256 {sha256(weights)[:16]})',
-        **{name: getattr(engine, name) for name in engine.OPTIONS},
-        only_missing=args.only_missing,
-        categories=args.categories,
-        min_quality=args.min_quality,
-        polygons=args.polygons,
-        # how files of more than 8 bits are read, see formats.image_file
-        image_bits=os.environ.get(BITS_VARIABLE) or None,
-    )
-    return LabelingJob(
+    return make_file_job(
+        labeler,
         args.ann,
-        out or args.out,
         args.img_root,
-        engine,
-        identity,
+        out or args.out,
         Selection(args.only_missing, args.categories and frozenset(args.categories)),
-        args.threads,
         Output(args.min_quality, args.polygons),
+        args.threads,
         detections,
     )
 

@@ -1,5 +1,4 @@
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,19 +131,6 @@ def test_second_run_writes_the_same_bytes(out, tmp_path):
     second = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
     assert len(first) == 8
     assert first == second
-
-
-def test_tool_copied_into_a_package_takes_the_data_beside_it(tmp_path):
-    tools = tmp_path / '.mim' / 'tools'
-    tools.mkdir(parents=True)
-    shutil.copy(TOOLS / 'make_sample_dataset.py', tools)
-    without_data = run_tool(tools / 'make_sample_dataset.py', 'nuclei', 'out', cwd=tmp_path)
-    assert without_data.returncode == 1
-    assert 'image.png is missing' in without_data.stderr
-    shutil.copytree(DATA, tools / 'sample_data' / 'nuclei')
-    with_data = run_tool(tools / 'make_sample_dataset.py', 'nuclei', 'out', cwd=tmp_path)
-    assert with_data.returncode == 0, with_data.stderr
-    assert (tmp_path / 'out' / 'train.json').is_file()
 
 
 def test_data_that_came_with_mal_mm_are_found():

@@ -17,6 +17,7 @@ from tiny_instant import write_encoder, write_instant_config
 
 import mal_mm_cli.convert
 from mal_mm.convert import FORMATS
+from mal_mm.phase2.custom_data import OwnData, put_on_data
 from mal_mm.phase2.mask_file_check import check_mask_file
 from mal_mm_cli.main import main
 
@@ -161,17 +162,9 @@ def test_from_boxes_to_corrected_masks_to_the_start_of_phase_2(labelled, tool, t
 
 def phase_2(folder: Path, ann: str) -> Config:
     """A stock segmenter's config that trains on the corrected file."""
-    cfg = Config.fromfile(
-        Path(__file__).parents[2] / 'configs/phase2/mask-rcnn_r50_fpn_1x_coco_mal.py'
-    )
-    dataset = cfg.train_dataloader.dataset
-    dataset.update(
-        data_root='', ann_file=str(folder / ann), data_prefix=dict(img=f'{folder}/set/')
-    )
-    dataset.metainfo = dict(classes=('ring', 'frame'))
-    for head in (cfg.model.roi_head.bbox_head, cfg.model.roi_head.mask_head):
-        head.num_classes = 2
-    return cfg
+    configs = Path(__file__).parents[2] / 'configs' / 'phase2'
+    cfg = Config.fromfile(configs / 'mask-rcnn_r50_fpn_1x_coco_mal.py')
+    return put_on_data(cfg, OwnData(folder / ann, folder / 'set'))
 
 
 def correct(path: Path, tool: str, number: int) -> None:

@@ -90,7 +90,9 @@ def test_a_refusal_is_one_line_and_exit_status_one(folder):
     done = run_tool(folder, 'pred.json', 'nowhere.json')
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith('error: nowhere.json: no such annotation file')
+    assert done.stderr.splitlines()[-1].startswith(
+        'evaluate_pseudo_masks: nowhere.json: no such annotation file'
+    )
 
 
 def test_help_explains_the_exit_status(capsys):
@@ -112,7 +114,7 @@ def refused(folder, monkeypatch, capsys):
         assert tool.main(arguments) == 1
         out, err = capsys.readouterr()
         assert out == ''
-        assert err.splitlines()[-1].startswith('error: ')
+        assert err.splitlines()[-1].startswith('evaluate_pseudo_masks: ')
         return err
 
     return run

@@ -487,13 +487,3 @@ def test_ids_that_occur_twice_are_refused(call, folder, tmp_path):
     assert status == 1
     assert "ann.json: id 1 occurs twice in 'images'" in stderr
     assert not (tmp_path / 'out.json').exists()
-
-
-def test_help_answers_at_once_and_tells_the_exit_status(folder):
-    command = [sys.executable, '-X', 'importtime', str(TOOL), '--help']
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
-    assert 'exit status: 0 all labelled' in done.stdout
-    assert '--img-root' in done.stdout
-    assert '| argparse' in done.stderr
-    assert '| torch' not in done.stderr  # seconds of importing

@@ -55,7 +55,7 @@ def check(hostile, tool, repo_root, *words) -> None:
     assert not (hostile.parent / 'PWNED').exists()
     assert 'Traceback' not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f'{tool}: {hostile}: holds ')
+    assert last.startswith(f'{tool.removesuffix(".py")}: {hostile}: holds ')
     assert f'MAL_TRUST_CHECKPOINT={hostile}' in last
 
 

@@ -55,4 +55,4 @@ def test_each_key_makes_the_picture_higher(folder, tool, capsys):
 def test_a_refusal_is_one_line(folder, tool, capsys, arguments, reason):
     assert tool.main(arguments) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith('error: ') and reason in last
+    assert last.startswith('plot_training: ') and reason in last

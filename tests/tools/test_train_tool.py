@@ -66,5 +66,5 @@ def test_a_missing_config_ends_the_tool_in_one_sentence(repo_root, tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("train.py: config 'missing.py' does not exist")
+    assert done.stderr.splitlines()[-1].startswith("train: config 'missing.py' does not exist")
     assert 'Traceback' not in done.stderr

@@ -91,7 +91,7 @@ class MaskDINOCriterion(nn.Module):
             Scalars loss_cls, loss_mask, loss_dice, loss_bbox and loss_iou of the last layer, with
             `d0.` ... before the name for the layers before it (d0: the queries as they enter),
             `enc_` for the selected tokens and `dn_` for the denoising queries. The latter are zero
-            where denoising is off for this batch.
+            where denoising is off for this batch. A model of boxes alone has no mask and dice.
         """
         with torch.autocast(output.boxes[-1].device.type, enabled=False):
             return self._losses(output, targets, denoising)
@@ -108,7 +108,7 @@ class MaskDINOCriterion(nn.Module):
         # a tensor: reading it would make the device wait
         num_segments = reduce_mean(segments.boxes.new_tensor([sum(counts)])).clamp(min=1)[0]
 
-        def matched(prediction: Sequence[Tensor]) -> dict[str, Tensor]:
+        def matched(prediction: Sequence[Tensor | None]) -> dict[str, Tensor]:
             pairs = self._match(prediction, targets, first_segment)
             return self.losses(prediction, segments, pairs, num_segments)
 
@@ -122,11 +122,11 @@ class MaskDINOCriterion(nn.Module):
         layers = list(zip(output.class_logits, output.boxes, output.mask_logits, strict=True))
         for number, layer in enumerate(layers):
             prefix = f'd{number}.' if number < len(layers) - 1 else ''
-            losses |= _named(prefix, matched([part[:, P:] for part in layer]))
+            losses |= _named(prefix, matched(_queries(layer, slice(P, None))))
             # what enters the decoder of a one-stage model is learned: it says nothing of the noise
             if number > 0 or output.selection is not None:
                 restored_losses = self.losses(
-                    [part[:, :P] for part in layer],
+                    _queries(layer, slice(P)),
                     segments,
                     restored,
                     num_segments * max(denoising.num_groups, 1),
@@ -138,7 +138,7 @@ class MaskDINOCriterion(nn.Module):
 
     def _match(
         self,
-        prediction: Sequence[Tensor],
+        prediction: Sequence[Tensor | None],
         targets: Sequence[SegmentTargets],
         first_segment: Tensor,
     ) -> Pairs:
@@ -151,7 +151,7 @@ class MaskDINOCriterion(nn.Module):
 
     def losses(
         self,
-        prediction: Sequence[Tensor],
+        prediction: Sequence[Tensor | None],
         segments: SegmentTargets,
         pairs: Pairs,
         num_segments: Tensor,
@@ -160,33 +160,34 @@ class MaskDINOCriterion(nn.Module):
 
         Args:
             prediction: class logits (B, S, C), boxes (B, S, 4) cx, cy, w, h as fractions, mask
-                logits (B, S, h, w).
+                logits (B, S, h, w) or None.
             segments: of the whole batch.
             pairs: which query is to find which segment; the others none.
             num_segments: the sums are divided by it.
 
         Returns:
-            Scalars cls, mask, dice, bbox, iou.
+            Scalars cls, mask, dice, bbox, iou; without mask logits no mask and dice.
         """
         class_logits, boxes, mask_logits = prediction
         image, query, segment = pairs
         labels = torch.full_like(class_logits[..., 0], self.num_classes, dtype=torch.long)
         labels[image, query] = segments.labels[segment]
-        mask_losses, dice_losses = self.mask_losses(
-            mask_logits[image, query].float(), segments.masks, segment
-        )
+        sums = {}
+        if mask_logits is not None:
+            mask_losses, dice_losses = self.mask_losses(
+                mask_logits[image, query].float(), segments.masks, segment
+            )
+            sums = dict(mask=mask_losses.sum(), dice=dice_losses.sum())
         box_losses, iou_losses = box_losses_of(
             boxes[image, query].float(), segments.boxes[segment]
         )
         boxed = segments.boxed[segment]
+        sums |= dict(bbox=(box_losses * boxed).sum(), iou=(iou_losses * boxed).sum())
         values = dict(
             cls=self._class_loss(
                 class_logits.float().flatten(0, 1), labels.flatten(), num_segments
             ),
-            mask=mask_losses.sum() / num_segments,
-            dice=dice_losses.sum() / num_segments,
-            bbox=(box_losses * boxed).sum() / num_segments,
-            iou=(iou_losses * boxed).sum() / num_segments,
+            **{name: total / num_segments for name, total in sums.items()},
         )
         return {name: self.weights[name] * value for name, value in values.items()}
 
@@ -227,6 +228,10 @@ def box_losses_of(boxes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """L1 and GIoU loss (N,) of boxes (N, 4) cx, cy, w, h."""
     giou = generalized_box_iou(bbox_cxcywh_to_xyxy(boxes), bbox_cxcywh_to_xyxy(wanted))
     return (boxes - wanted).abs().sum(1), 1 - giou
+
+
+def _queries(layer: Sequence[Tensor | None], which: slice) -> list[Tensor | None]:
+    return [None if part is None else part[:, which] for part in layer]
 
 
 def _named(prefix: str, values: dict[str, Tensor]) -> dict[str, Tensor]:

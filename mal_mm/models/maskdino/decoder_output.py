@@ -14,12 +14,12 @@ class SelectionOutput(NamedTuple):
     Attributes:
         class_logits: (B, Q, K).
         boxes: (B, Q, 4) cx, cy, w, h as shares of the padded image; 1 at invalid grid proposals.
-        mask_logits: (B, Q, h, w).
+        mask_logits: (B, Q, h, w); None where the model predicts boxes alone.
     """
 
     class_logits: Tensor
     boxes: Tensor
-    mask_logits: Tensor
+    mask_logits: Tensor | None
 
 
 @dataclass
@@ -31,7 +31,8 @@ class DecoderOutput:
     Attributes:
         class_logits: per stage (B, P + Q, K).
         boxes: per stage (B, P + Q, 4) cx, cy, w, h as shares of the padded image, in [0, 1].
-        mask_logits: per stage (B, P + Q, h, w); None but for the last at inference.
+        mask_logits: per stage (B, P + Q, h, w); None but for the last at inference, and None
+            everywhere where the model predicts boxes alone.
         selection: the query selection's predictions; None where queries are learned.
         topk_indices: (B, Q) tokens that became queries, best first, counted in the decoder's
             order of levels; None where queries are learned.

@@ -44,7 +44,7 @@ class MaskDINODecoder(BaseModule):
         num_layers: Decoder layers.
         num_levels: Feature levels.
         embed_dims: Channels of tokens and queries.
-        mask_channels: Channels of the mask features.
+        mask_channels: Channels of the mask features; None: no masks are predicted.
         num_heads: Attention heads.
         num_points: Sampling points of a head and level.
         feedforward_channels: Hidden channels of a layer's perceptron.
@@ -56,7 +56,7 @@ class MaskDINODecoder(BaseModule):
         with_cp: Trade time for memory: recompute the layers in the backward pass.
 
     Raises:
-        ValueError: `box_init` is another word, or needs `two_stage`.
+        ValueError: `box_init` is another word, or needs `two_stage` or masks.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MaskDINODecoder(BaseModule):
         num_layers: int = 9,
         num_levels: int = 4,
         embed_dims: int = 256,
-        mask_channels: int = 256,
+        mask_channels: int | None = 256,
         num_heads: int = 8,
         num_points: int = 4,
         feedforward_channels: int = 2048,
@@ -83,6 +83,10 @@ class MaskDINODecoder(BaseModule):
             raise ValueError(
                 f"`box_init` must be 'no' without `two_stage`, got {box_init!r}: learned queries "
                 'have learned boxes'
+            )
+        if mask_channels is None and box_init != 'no':
+            raise ValueError(
+                f"`box_init` must be 'no' without masks (`mask_channels` None), got {box_init!r}"
             )
         self.num_queries = num_queries
         self.embed_dims = embed_dims
@@ -112,7 +116,9 @@ class MaskDINODecoder(BaseModule):
         self.norm = nn.LayerNorm(embed_dims)
         self.class_embed = nn.Linear(embed_dims, cls_out_channels or num_classes)
         self.box_embed = MLP(embed_dims, embed_dims, 4, 3)
-        self.mask_embed = MLP(embed_dims, embed_dims, mask_channels, 3)
+        self.mask_embed = (
+            None if mask_channels is None else MLP(embed_dims, embed_dims, mask_channels, 3)
+        )
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -132,7 +138,7 @@ class MaskDINODecoder(BaseModule):
     def forward(
         self,
         multi_scale_feats: Sequence[Tensor],
-        mask_features: Tensor,
+        mask_features: Tensor | None,
         denoising: DenoisingQueries | None = None,
     ) -> DecoderOutput:
         """Predict classes, boxes and masks.
@@ -140,7 +146,7 @@ class MaskDINODecoder(BaseModule):
         Args:
             multi_scale_feats: maps (B, C, H_l, W_l) in the encoder's order; it is turned round
                 here, so that "low2high" puts the coarsest level first.
-            mask_features: (B, mask_channels, h, w).
+            mask_features: (B, mask_channels, h, w); None for boxes alone.
             denoising: queries to put before the matching ones, in training.
 
         Returns:
@@ -153,8 +159,8 @@ class MaskDINODecoder(BaseModule):
         if self.two_stage:
             content, boxes_unsig, selection, topk = self._select(memory, mask_features)
         else:
-            content = self.query_feat.weight.expand(len(mask_features), -1, -1)
-            boxes_unsig = self.query_embed.weight.expand(len(mask_features), -1, -1)
+            content = self.query_feat.weight.expand(len(memory.tokens), -1, -1)
+            boxes_unsig = self.query_embed.weight.expand(len(memory.tokens), -1, -1)
             selection = topk = None
 
         attn_mask = None
@@ -177,7 +183,7 @@ class MaskDINODecoder(BaseModule):
         return DecoderOutput(class_logits, boxes, mask_logits, selection, topk)
 
     def _select(
-        self, memory: LevelTokens, mask_features: Tensor
+        self, memory: LevelTokens, mask_features: Tensor | None
     ) -> tuple[Tensor, Tensor, SelectionOutput, Tensor]:
         """The tokens with the best class scores: contents, boxes, predictions, indices."""
         proposals, valid = grid_proposals(memory.sizes, memory.tokens.device)
@@ -260,5 +266,7 @@ class MaskDINODecoder(BaseModule):
         """(B, P) labels, -1 in empty slots -> (B, P, C), zero there."""
         return self.label_enc(labels.clamp(min=0)) * (labels >= 0)[..., None]
 
-    def _masks(self, normed: Tensor, mask_features: Tensor) -> Tensor:
+    def _masks(self, normed: Tensor, mask_features: Tensor | None) -> Tensor | None:
+        if self.mask_embed is None:
+            return None
         return torch.einsum('bqc,bchw->bqhw', self.mask_embed(normed), mask_features)

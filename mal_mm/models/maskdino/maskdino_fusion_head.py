@@ -66,7 +66,7 @@ class MaskDINOFusionHead(MaskFormerFusionHead):
         self,
         class_logits: Tensor,
         boxes: Tensor,
-        mask_logits: Tensor,
+        mask_logits: Tensor | None,
         batch_data_samples: Sequence[DetDataSample],
         rescale: bool = True,
     ) -> list[dict[str, InstanceData | PixelData]]:
@@ -75,7 +75,7 @@ class MaskDINOFusionHead(MaskFormerFusionHead):
         Args:
             class_logits: (B, Q, K).
             boxes: (B, Q, 4) cx, cy, w, h as fractions of the padded image.
-            mask_logits: (B, Q, h, w) over the padded image.
+            mask_logits: (B, Q, h, w) over the padded image; None: instances are boxes alone.
             batch_data_samples: with batch_input_shape, img_shape and ori_shape.
             rescale: True for results in the original image, False in the network's.
 
@@ -83,8 +83,9 @@ class MaskDINOFusionHead(MaskFormerFusionHead):
             of each image `ins_results`, `pan_results`, `sem_results`, those switched on.
         """
         results = []
+        all_masks = [None] * len(boxes) if mask_logits is None else mask_logits
         for logits, image_boxes, masks, sample in zip(
-            class_logits.float(), boxes.float(), mask_logits, batch_data_samples, strict=True
+            class_logits.float(), boxes.float(), all_masks, batch_data_samples, strict=True
         ):
             size_hw = sample.ori_shape[:2] if rescale else sample.img_shape[:2]
             result = {}
@@ -101,11 +102,11 @@ class MaskDINOFusionHead(MaskFormerFusionHead):
         self,
         class_logits: Tensor,
         boxes: Tensor,
-        mask_logits: Tensor,
+        mask_logits: Tensor | None,
         sample: DetDataSample,
         size_hw: tuple[int, int],
     ) -> InstanceData:
-        """The best pairs of query and class; class score times the mask's mean probability.
+        """The best pairs of query and class; class score times the mean probability of the mask.
 
         A query may stand for several classes; there is no suppression of overlapping ones.
         """
@@ -117,16 +118,19 @@ class MaskDINOFusionHead(MaskFormerFusionHead):
         scores, query, labels = scores[is_thing], query[is_thing], labels[is_thing]
         # only once for each query, and before the resize: masks of all would fill the memory
         query, of_query = query.unique(return_inverse=True)
-        logits = resize_masks(mask_logits[query], sample, size_hw)
-        masks = logits > 0
-        area = masks.flatten(1).sum(1)
-        quality = (logits.sigmoid() * masks).flatten(1).sum(1) / (area + 1e-6)
-        return InstanceData(
+        instances = InstanceData(
             bboxes=rescale_boxes(boxes[query], sample, size_hw)[of_query],
             labels=labels,
-            scores=scores * quality[of_query],
-            masks=masks[of_query],
+            scores=scores,
         )
+        if mask_logits is not None:
+            logits = resize_masks(mask_logits[query], sample, size_hw)
+            masks = logits > 0
+            area = masks.flatten(1).sum(1)
+            quality = (logits.sigmoid() * masks).flatten(1).sum(1) / (area + 1e-6)
+            instances.scores = scores * quality[of_query]
+            instances.masks = masks[of_query]
+        return instances
 
     def panoptic_map(
         self,

@@ -22,7 +22,7 @@ class MaskDINOHead(BaseModule):
 
     Source: Mask DINO, arXiv 2206.02777. One head for three tasks: instance segmentation has
     things only and learns from `gt_instances`; semantic segmentation has stuff only and learns
-    from `gt_sem_seg`; panoptic segmentation has and takes both.
+    from `gt_sem_seg`; panoptic segmentation has and takes both. Without masks it is a detector.
 
     Args:
         pixel_decoder: arguments of MaskDINOPixelDecoder.
@@ -30,6 +30,8 @@ class MaskDINOHead(BaseModule):
         num_things_classes, num_stuff_classes: labels of things come first.
         stuff_boxes: match and learn the boxes of stuff, too: the released semantic models do, the
             paper advises against it for panoptic ones.
+        with_mask: False: a detector of boxes alone, without the parameters that masks need; things
+            only, whose `gt_instances` need no masks.
         denoising: arguments of QueryDenoising: dn_num, noise_scale.
         criterion: arguments of MaskDINOCriterion: class_loss, weights, point_sampler.
         train_cfg: unused; detectors hand it to their heads.
@@ -44,6 +46,7 @@ class MaskDINOHead(BaseModule):
         num_things_classes: int = 80,
         num_stuff_classes: int = 0,
         stuff_boxes: bool = False,
+        with_mask: bool = True,
         denoising: dict | None = None,
         criterion: dict | None = None,
         train_cfg: dict | None = None,
@@ -56,10 +59,19 @@ class MaskDINOHead(BaseModule):
         self.num_classes = num_things_classes + num_stuff_classes
         if not self.num_classes:
             raise ValueError('`num_things_classes` and `num_stuff_classes` are both 0')
+        if num_stuff_classes and not with_mask:
+            raise ValueError(
+                f'`num_stuff_classes` (={num_stuff_classes}) must be 0 with `with_mask=False`: '
+                'stuff is learned from masks'
+            )
         self.stuff_boxes = stuff_boxes
+        self.with_mask = with_mask
+        without = {} if with_mask else dict(mask_channels=None)
         self.criterion = MaskDINOCriterion(self.num_classes, **(criterion or {}))
         class_loss = self.criterion.class_loss
-        self.pixel_decoder = MODELS.build({'type': 'MaskDINOPixelDecoder', **pixel_decoder})
+        self.pixel_decoder = MODELS.build(
+            {'type': 'MaskDINOPixelDecoder', **pixel_decoder, **without}
+        )
         self.decoder = MODELS.build(
             {
                 'type': 'MaskDINODecoder',
@@ -67,6 +79,7 @@ class MaskDINOHead(BaseModule):
                 'cls_out_channels': self.num_classes + (class_loss == 'cross_entropy'),
                 'num_levels': self.pixel_decoder.num_levels,
                 **decoder,
+                **without,
             }
         )
         self.denoising = QueryDenoising(
@@ -81,6 +94,9 @@ class MaskDINOHead(BaseModule):
                 'test_cfg': test_cfg,
             }
         )
+        maps = [name for name in ('panoptic_on', 'semantic_on') if self.fusion_head.settings[name]]
+        if maps and not with_mask:
+            raise ValueError(f'`test_cfg` asks for {maps[0]}, which needs `with_mask=True`')
 
     def forward(
         self, feats: Sequence[Tensor], denoising: DenoisingQueries | None = None
@@ -108,6 +124,7 @@ class MaskDINOHead(BaseModule):
                 self.num_stuff_classes,
                 self.stuff_boxes,
                 feats[0].device,
+                self.with_mask,
             )
             for sample in batch_data_samples
         ]

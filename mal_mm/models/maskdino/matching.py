@@ -63,7 +63,7 @@ class HybridMatcher:
         self,
         class_logits: Tensor,
         boxes: Tensor,
-        mask_logits: Tensor,
+        mask_logits: Tensor | None,
         targets: Sequence[SegmentTargets],
     ) -> list[tuple[Tensor, Tensor]]:
         """Match one output of the network, image by image.
@@ -71,15 +71,16 @@ class HybridMatcher:
         Args:
             class_logits: (B, Q, C).
             boxes: (B, Q, 4) cx, cy, w, h as fractions.
-            mask_logits: (B, Q, h, w).
+            mask_logits: (B, Q, h, w); None to match by class and box alone.
             targets: of each image.
 
         Returns:
             of each image the matched queries, ascending, and their segments, (min(Q, n),) int64.
         """
+        masks = [None] * len(targets) if mask_logits is None else mask_logits
         costs = [
             self.weighted_cost(*output)
-            for output in zip(class_logits, boxes, mask_logits, targets, strict=True)
+            for output in zip(class_logits, boxes, masks, targets, strict=True)
         ]
         # all images in one transfer: the device stands still meanwhile
         on_cpu = torch.cat([cost.flatten() for cost in costs]).cpu()
@@ -90,34 +91,44 @@ class HybridMatcher:
         return matches
 
     def weighted_cost(
-        self, class_logits: Tensor, boxes: Tensor, mask_logits: Tensor, target: SegmentTargets
+        self,
+        class_logits: Tensor,
+        boxes: Tensor,
+        mask_logits: Tensor | None,
+        target: SegmentTargets,
     ) -> Tensor:
         """(Q, n) sum of the weighted costs of one image."""
         costs = self.costs(class_logits, boxes, mask_logits, target)
         return sum(self.weights[name] * cost for name, cost in costs.items())
 
     def costs(
-        self, class_logits: Tensor, boxes: Tensor, mask_logits: Tensor, target: SegmentTargets
+        self,
+        class_logits: Tensor,
+        boxes: Tensor,
+        mask_logits: Tensor | None,
+        target: SegmentTargets,
     ) -> dict[str, Tensor]:
-        """The single costs of one image, (Q, n) each, unweighted.
+        """The single costs of one image, (Q, n) each, unweighted; without masks none of them.
 
         One set of random points serves all queries and segments of the image.
         """
-        points = self.point_sampler.uniform(boxes.device)
-        every = torch.arange(len(target), device=boxes.device)
-        predicted = InstanceData(
-            scores=class_logits.float(), masks=sample_maps(mask_logits.float(), points)
-        )
-        wanted = InstanceData(
-            labels=target.labels, masks=sample_masks(target.masks, every, points)
-        )
+        predicted = InstanceData(scores=class_logits.float())
+        wanted = InstanceData(labels=target.labels)
+        of_masks = {}
+        if mask_logits is not None:
+            points = self.point_sampler.uniform(boxes.device)
+            every = torch.arange(len(target), device=boxes.device)
+            predicted.masks = sample_maps(mask_logits.float(), points)
+            wanted.masks = sample_masks(target.masks, every, points)
+            of_masks = dict(
+                mask=self.mask_cost(predicted, wanted), dice=self.dice_cost(predicted, wanted)
+            )
         giou = generalized_box_iou(
             bbox_cxcywh_to_xyxy(boxes.float())[:, None], bbox_cxcywh_to_xyxy(target.boxes)
         )
         return dict(
             cls=self.cls_cost(predicted, wanted),
-            mask=self.mask_cost(predicted, wanted),
-            dice=self.dice_cost(predicted, wanted),
+            **of_masks,
             # The paper gives stuff the mean box cost of things. Any constant of a column leaves
             # the optimal assignment alone, so it is zero here.
             bbox=torch.cdist(boxes.float(), target.boxes, p=1) * target.boxed,

@@ -46,7 +46,7 @@ class MaskDINOPixelDecoder(BaseModule):
         num_backbone_levels: How many of them, counted from the coarsest, enter the encoder.
         num_extra_levels: Levels that are coarser than the backbone's.
         feat_channels: Channels of all outputs but the mask features.
-        mask_channels: Channels of the mask features.
+        mask_channels: Channels of the mask features; None: there are none, for boxes alone.
         num_layers: Encoder layers.
         num_heads: Attention heads.
         num_points: Sampling points of a head and level.
@@ -64,7 +64,7 @@ class MaskDINOPixelDecoder(BaseModule):
         num_backbone_levels: int = 3,
         num_extra_levels: int = 1,
         feat_channels: int = 256,
-        mask_channels: int = 256,
+        mask_channels: int | None = 256,
         num_layers: int = 6,
         num_heads: int = 8,
         num_points: int = 4,
@@ -130,13 +130,16 @@ class MaskDINOPixelDecoder(BaseModule):
             for _ in range(num_layers)
         )
 
-        self.lateral_conv = ConvModule(
-            in_channels[0], feat_channels, 1, norm_cfg=norm_cfg, act_cfg=None
-        )
-        self.output_conv = ConvModule(
-            feat_channels, feat_channels, 3, padding=1, norm_cfg=norm_cfg
-        )
-        self.mask_feature = nn.Conv2d(feat_channels, mask_channels, 1)
+        self.with_mask = mask_channels is not None
+        # absent, not idle: DistributedDataParallel wants a gradient for each parameter
+        if self.with_mask:
+            self.lateral_conv = ConvModule(
+                in_channels[0], feat_channels, 1, norm_cfg=norm_cfg, act_cfg=None
+            )
+            self.output_conv = ConvModule(
+                feat_channels, feat_channels, 3, padding=1, norm_cfg=norm_cfg
+            )
+            self.mask_feature = nn.Conv2d(feat_channels, mask_channels, 1)
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -149,12 +152,13 @@ class MaskDINOPixelDecoder(BaseModule):
                 nn.init.xavier_uniform_(parameter)
         for layer in self.layers:
             layer.self_attn.init_weights()
-        for conv in (self.lateral_conv.conv, self.output_conv.conv, self.mask_feature):
-            caffe2_xavier_init(conv)
+        if self.with_mask:
+            for conv in (self.lateral_conv.conv, self.output_conv.conv, self.mask_feature):
+                caffe2_xavier_init(conv)
 
     def forward(
         self, feats: Sequence[Tensor], padding_masks: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor | None, list[Tensor]]:
         """Encode the backbone's maps.
 
         Args:
@@ -164,18 +168,19 @@ class MaskDINOPixelDecoder(BaseModule):
                 never hands them over: it attends to the padding, too.
 
         Returns:
-            mask features (B, mask_channels, H_0, W_0), and the encoder's outputs
+            mask features (B, mask_channels, H_0, W_0) or None, and the encoder's outputs
             (B, feat_channels, H_l, W_l) in the order of its tokens.
         """
         with torch.autocast(feats[0].device.type, enabled=False):
             feats = [feat.float() for feat in feats]
             outs = self._encode(self._project(feats), padding_masks)
-            lateral = self.lateral_conv(feats[0])
-            finest = outs[-1] if self.coarse_first else outs[0]
-            finest = F.interpolate(
-                finest, lateral.shape[-2:], mode='bilinear', align_corners=False
-            )
-            return self.mask_feature(self.output_conv(lateral + finest)), outs
+            return self._mask_features(feats[0], outs) if self.with_mask else None, outs
+
+    def _mask_features(self, feat: Tensor, outs: Sequence[Tensor]) -> Tensor:
+        lateral = self.lateral_conv(feat)
+        finest = outs[-1] if self.coarse_first else outs[0]
+        finest = F.interpolate(finest, lateral.shape[-2:], mode='bilinear', align_corners=False)
+        return self.mask_feature(self.output_conv(lateral + finest))
 
     def _project(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Maps of all the encoder's levels, in its order."""

@@ -22,13 +22,13 @@ class SegmentTargets:
     Args:
         labels: (n,) int64 classes.
         boxes: (n, 4) cx, cy, w, h as fractions of the padded image.
-        masks: (n, H, W) uint8 0 or 1.
+        masks: (n, H, W) uint8 0 or 1; None where boxes alone are learned.
         boxed: (n,) bool, False where the box is neither matched nor learned (stuff).
     """
 
     labels: Tensor
     boxes: Tensor
-    masks: Tensor
+    masks: Tensor | None
     boxed: Tensor
 
     def __len__(self) -> int:
@@ -37,8 +37,8 @@ class SegmentTargets:
     @classmethod
     def cat(cls, parts: Sequence[SegmentTargets]) -> SegmentTargets:
         """The segments of all parts, one after the other."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        columns = [[getattr(part, field.name) for part in parts] for field in fields(cls)]
+        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
 def segment_targets(
@@ -47,6 +47,7 @@ def segment_targets(
     num_stuff_classes: int,
     stuff_boxes: bool,
     device: torch.device,
+    with_mask: bool = True,
 ) -> SegmentTargets:
     """Targets of one image: its instances, and a mask of each stuff class in the semantic map.
 
@@ -61,6 +62,7 @@ def segment_targets(
             up to the sum are stuff, other values of the semantic map are void.
         stuff_boxes: True to match and learn the boxes of stuff too.
         device: where the targets go.
+        with_mask: False for a model of boxes alone: things need no masks, nor do they get any.
 
     Raises:
         ValueError: the annotations are missing, or not padded to the batch.
@@ -68,8 +70,9 @@ def segment_targets(
     H, W = data_sample.batch_input_shape
     parts = []
     if num_things_classes:
-        parts.append(_instances(data_sample, device))
-        _check_padded(parts[-1].masks, (H, W), 'gt_instances.masks', 'pad_mask')
+        parts.append(_instances(data_sample, device, with_mask))
+        if with_mask:
+            _check_padded(parts[-1].masks, (H, W), 'gt_instances.masks', 'pad_mask')
     if num_stuff_classes:
         parts.append(
             _stuff(data_sample, num_things_classes, num_stuff_classes, stuff_boxes, device)
@@ -80,10 +83,12 @@ def segment_targets(
     return replace(segments, boxes=boxes)
 
 
-def _instances(data_sample: DetDataSample, device: torch.device) -> SegmentTargets:
+def _instances(
+    data_sample: DetDataSample, device: torch.device, with_mask: bool
+) -> SegmentTargets:
     """Things, their boxes still in pixels x0, y0, x1, y1."""
     instances = data_sample.gt_instances
-    if 'masks' not in instances:
+    if with_mask and 'masks' not in instances:
         raise ValueError(
             f'`gt_instances` has no masks, only {sorted(instances.keys())}; load them with '
             'LoadAnnotations(with_bbox=True, with_mask=True)'
@@ -92,7 +97,7 @@ def _instances(data_sample: DetDataSample, device: torch.device) -> SegmentTarge
     return SegmentTargets(
         labels=labels,
         boxes=torch.as_tensor(instances.bboxes, dtype=torch.float32, device=device),
-        masks=instances.masks.to_tensor(torch.uint8, device),
+        masks=instances.masks.to_tensor(torch.uint8, device) if with_mask else None,
         boxed=torch.ones_like(labels, dtype=torch.bool),
     )
 

@@ -103,6 +103,62 @@ def test_losses_under_autocast_stay_close():
     assert sum(rounded.values()).item() == pytest.approx(total, rel=0.05)
 
 
+BOXES_ONLY = dict(
+    with_mask=False,
+    decoder=dict(tiny_maskdino.TINY_DECODER, box_init='no'),
+    denoising=dict(dn_num=6),
+)
+
+
+def test_detector_has_the_class_and_box_losses_of_the_full_model():
+    detector = build('instance', **BOXES_ONLY)
+    full = build(
+        'instance',
+        decoder=BOXES_ONLY['decoder'],
+        criterion=dict(mask_weight=0, dice_weight=0, point_sampler=dict(num_points=16)),
+    )
+    left = full.load_state_dict(detector.state_dict(), strict=False)
+    assert left.unexpected_keys == []
+    assert all('mask' in key or 'al_conv' in key or 't_conv' in key for key in left.missing_keys)
+    batch = tiny_maskdino.data_batch('instance')
+    expected = losses_of(full, batch)
+    for sample in batch['data_samples']:
+        del sample.gt_instances.masks
+    losses = losses_of(detector, batch)
+    assert losses.keys() == {k for k in expected if 'mask' not in k and 'dice' not in k}
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name])
+    sum(losses.values()).backward()
+    assert [name for name, p in detector.named_parameters() if p.grad is None] == []
+
+
+def test_detector_predicts_boxes_with_the_score_of_their_class():
+    detector = build('instance', **BOXES_ONLY).eval()
+    batch = detector.data_preprocessor(tiny_maskdino.data_batch('instance'))
+    with torch.no_grad():
+        output = detector(**batch, mode='tensor')
+        samples = detector(**batch, mode='predict')
+    assert output.mask_logits[-1] is None
+    for sample, logits in zip(samples, output.class_logits[-1], strict=True):
+        instances = sample.pred_instances
+        assert 'masks' not in instances
+        expected = logits.sigmoid().flatten().topk(len(instances)).values
+        torch.testing.assert_close(instances.scores, expected)
+        assert (instances.bboxes[:, 2] <= sample.ori_shape[1]).all()
+
+
+@pytest.mark.parametrize(
+    'task, head, message',
+    [
+        ('instance', dict(with_mask=False), "'no' without masks"),
+        ('panoptic', BOXES_ONLY, r'num_stuff_classes` \(=2\) must be 0'),
+    ],
+)
+def test_boxes_alone_with_what_needs_masks_is_refused(task, head, message):
+    with pytest.raises(ValueError, match=message):
+        build(task, **head)
+
+
 @pytest.mark.long
 def test_ranks_share_the_number_of_objects_and_wait_for_no_parameter(tmp_path):
     alone = losses_of(build('instance'), tiny_maskdino.data_batch('instance', (2, 1)))

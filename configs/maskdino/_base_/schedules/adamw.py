@@ -1,6 +1,6 @@
 _base_ = '../default_runtime.py'
 
-# No decay for norms, embeddings and Swin's tables. The longest key that a parameter's name contains wins, and a norm
+# No decay for norms (of a ResNet those that are not frozen), embeddings and Swin's tables. The longest key that a parameter's name contains wins, and a norm
 # under such a key is none for `norm_decay_mult`; hence the backbone's norms by name. A key `embed` would take the
 # class, box and mask heads along (class_embed, ...) and `level_embed`, which the authors let decay.
 no_decay = dict(decay_mult=0.0)
@@ -19,6 +19,13 @@ optim_wrapper = dict(
             '.norm1.bias': backbone_no_decay,
             '.norm2.weight': backbone_no_decay,
             '.norm2.bias': backbone_no_decay,
+            '.bn1.weight': backbone_no_decay,
+            '.bn1.bias': backbone_no_decay,
+            '.bn2.weight': backbone_no_decay,
+            '.bn2.bias': backbone_no_decay,
+            '.bn3.weight': backbone_no_decay,
+            '.bn3.bias': backbone_no_decay,
+            'downsample.1.': backbone_no_decay,
             'absolute_pos_embed': backbone_no_decay,
             'relative_position_bias_table': backbone_no_decay,
             'decoder.label_enc': no_decay,

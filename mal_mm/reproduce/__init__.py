@@ -1,0 +1,1 @@
+"""What the papers report, and how to make their tables again with this package."""
