@@ -53,7 +53,7 @@ def _task(
     results: list[dict[str, Any]] = []
     for thing in picture.things:
         results += _written(thing, picture, options, findings)
-    scores = [r['score'] for r in results if 'score' in r]
+    scores = [thing.quality for thing in picture.things if thing.quality is not None]
     prediction: dict[str, Any] = {'model_version': version, 'result': results}
     if scores:
         prediction['score'] = sum(scores) / len(scores)

@@ -162,7 +162,7 @@ def pictures(
                 findings.lose('annotation of an image left out', _name(annotation))
             continue
         note_image_fields(image, findings)
-        picture = Picture(image, name.replace('\\', '/'), width, height)
+        picture = Picture(image, _with_slashes(name, findings), width, height)
         for annotation in annotations:
             note_fields(annotation, findings, carries_fields)
             picture.things.append(_thing(annotation, image, width, height, names, findings))
@@ -198,6 +198,13 @@ def _thing(
     elif rle is None:
         findings.lose('neither a usable box nor a mask', where)
     return Thing(annotation, label, box, rle, where)
+
+
+def _with_slashes(name: str, findings: Findings) -> str:
+    if '\\' not in name:
+        return name
+    findings.note('backslash in a file name, taken to part folders', name)
+    return '/'.join(part for part in name.replace('\\', '/').split('/') if part)
 
 
 def _name(annotation: Mapping[str, Any]) -> str:

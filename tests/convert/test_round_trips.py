@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from coco_files import awkward, coco_files, objects, there_and_back
+from coco_files import annotation, awkward, coco_files, objects, there_and_back
+from hostile_strings import HOSTILE, HOSTILE_NAMES
 from hypothesis import HealthCheck, given, settings
 
 from mal_mm.convert import FORMATS
@@ -121,3 +123,34 @@ def test_two_images_that_differ_in_their_endings_stay_two_in_datumaro(tmp_path):
     data['images'][0]['file_name'], data['images'][1]['file_name'] = 'a.png', 'a.jpg'
     back, there, _ = there_and_back(data, 'datumaro', tmp_path)
     assert objects(back) == objects(data) and not there.lost
+
+
+@pytest.mark.parametrize('name', WRITTEN)
+def test_hostile_names_come_back_or_are_listed(name, tmp_path):
+    mask = np.ones((4, 5), bool)
+    data = dict(images=[], annotations=[], categories=[])
+    for number, text in enumerate(HOSTILE, start=1):
+        data['categories'].append(dict(id=number, name=text))
+        is_name = text in HOSTILE_NAMES and '\\' not in text  # which parts folders, see below
+        file_name = f'{number}/{text}.png' if is_name else f'{number}.png'
+        data['images'].append(dict(id=number, file_name=file_name, width=5, height=4))
+        data['annotations'].append(annotation(number, number, mask, number))
+    back, there, found = there_and_back(data, name, tmp_path)
+    lost = sum(map(len, there.lost.values())) + sum(map(len, found.lost.values()))
+    assert len(back['annotations']) >= len(HOSTILE) - lost
+    names = {i['file_name'].removeprefix('images/') for i in back['images']}
+    wanted = {i['file_name'] for i in data['images']}
+    assert len(wanted - names) <= lost and not names - wanted
+    labels = {c['name'] for c in back['categories']}
+    used = {text for text in HOSTILE if text in labels}
+    assert len(HOSTILE) - len(used) <= lost
+    assert lost <= {'voc': 1, 'cvat': 1, 'yolo': 1, 'yolo-seg': 1}.get(name, 0)
+    assert not Path('PWNED').exists()
+
+
+def test_backslashes_in_file_names_part_folders_and_are_said(tmp_path):
+    data = awkward()
+    data['images'][0]['file_name'] = 'süd\\b.png'
+    back, there, _ = there_and_back(data, 'datumaro', tmp_path)
+    assert back['images'][0]['file_name'] == 'süd/b.png'
+    assert any('backslash' in what for what in there.noted)
