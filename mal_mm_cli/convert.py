@@ -36,6 +36,7 @@ EXAMPLES = """examples:
   mal-mm convert data/voc train.json
   mal-mm convert masks.json --to yolo-seg data/mine_seg --img-root data/mine/images
   mal-mm convert masks.json --to cvat masks.xml --shapes polygons --tolerance 1
+  mal-mm convert masks.json --to coco polygons.json --shapes polygons
   mal-mm convert masks.json --to label-studio tasks.json --prefix '/data/local-files/?d=mine/'
   mal-mm convert cvat task_7.zip corrected.json --merge-into masks.json --confirm images
 
@@ -71,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--shapes',
         choices=('masks', 'polygons'),
-        help='write masks or polygons where the format has both (default: labelme polygons, '
-        'others masks)',
+        help='write masks or polygons where the format has both (default: labelme polygons, coco '
+        'what is there, others masks)',
     )
     parser.add_argument(
         '--tolerance',
@@ -148,6 +149,8 @@ def run(args: argparse.Namespace) -> int:
             data, args.merge_into, reading.name, options, args.confirm, args.deleted, findings
         )
         print(said)
+        # --shapes says what people were given; what they did not change stays in its own form
+        options = WriteOptions(prefix=args.prefix, img_root=args.img_root)
     writing.writer()(data, out, options, findings)
     with_mask = sum(bool(a.get('segmentation')) for a in data['annotations'])
     print(

@@ -67,14 +67,14 @@ def note_fields(annotation: Mapping[str, Any], findings: Findings, carried: bool
         is_ours = key in _CARRIED or key.startswith('mal_') or key == ATTRIBUTES
         if key in _OWN - {ATTRIBUTES} or (is_ours and carried) or _SILENT.get(key) == value:
             continue
-        findings.note(f'no place for the field {key!r} of annotations', annotation.get('id'))
+        findings.no_place('annotations', key, annotation.get('id'))
 
 
 def note_image_fields(image: Mapping[str, Any], findings: Findings) -> None:
     """Say which fields of an image have no place in the other format."""
     for key in image:
         if key not in _IMAGE_OWN:
-            findings.note(f'no place for the field {key!r} of images', image.get('id'))
+            findings.no_place('images', key, image.get('id'))
 
 
 def id_text(value: object) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..formats import coco as coco_file
 from ..formats.errors import AnnotationError
 from ..formats.paths import image_file_name
+from ..formats.rle import rle_to_str_counts
 from .attributes import ID, id_value, unpack
 from .box_formats import to_xywh
 from .files import read_source, text_of
 from .findings import Findings
+from .objects import pictures
 from .registry import ReadOptions, WriteOptions
 
 
@@ -108,5 +110,30 @@ def read_objects365(source: Path, options: ReadOptions, findings: Findings) -> d
 def write_coco(
     data: Mapping[str, Any], out: Path, options: WriteOptions, findings: Findings
 ) -> None:
-    """Write a COCO-style file: the object as it is."""
+    """Write a COCO-style file: the object as it is, or with masks in one form.
+
+    Args:
+        data: COCO-style object.
+        out: the file; with .gz at the end it is zipped.
+        options: `shapes` 'polygons' for readers without RLE (holes are cut in from the edge),
+            'masks' for RLE throughout, None for what is there.
+        findings: gets what that costs.
+    """
+    if options.shapes is not None:
+        data = {**data, 'annotations': list(_in_one_form(data, options, findings))}
     coco_file.write_coco(data, out)
+
+
+def _in_one_form(
+    data: Mapping[str, Any], options: WriteOptions, findings: Findings
+) -> Iterator[dict[str, Any]]:
+    forms: dict[int, dict | list] = {}
+    for picture in pictures(data, findings.without_fields()):
+        for thing in picture.things:
+            if thing.rle is not None and options.shapes == 'masks':
+                forms[id(thing.annotation)] = rle_to_str_counts(thing.rle)
+            elif thing.rle is not None and not thing.is_crowd:  # crowds are RLE in COCO
+                forms[id(thing.annotation)] = thing.rings(options.tolerance, findings)
+    for annotation in data['annotations']:
+        form = forms.get(id(annotation))
+        yield annotation if form is None else {**annotation, 'segmentation': form}

@@ -30,6 +30,14 @@ class Findings:
         """Something is worth knowing."""
         self.noted.setdefault(what, []).append(str(where))
 
+    def without_fields(self) -> Findings:
+        """The same lists, for formats that have a place for every field: none is noted."""
+        return _AllFields(self.lost, self.noted, self.polygon_ious, self.known_ids)
+
+    def no_place(self, kind: str, key: str, where: object) -> None:
+        """A field has no place in the other format."""
+        self.note(f'no place for the field {key!r} of {kind}', where)
+
     @property
     def num_lost(self) -> int:
         """Number of things that are not in the result."""
@@ -72,3 +80,8 @@ class Findings:
                 'worst': min(self.polygon_ious)[1] if ious else None,
             },
         }
+
+
+class _AllFields(Findings):
+    def no_place(self, kind: str, key: str, where: object) -> None:
+        pass

@@ -154,3 +154,12 @@ def test_backslashes_in_file_names_part_folders_and_are_said(tmp_path):
     back, there, _ = there_and_back(data, 'datumaro', tmp_path)
     assert back['images'][0]['file_name'] == 'süd/b.png'
     assert any('backslash' in what for what in there.noted)
+
+
+def test_a_coco_file_is_written_with_masks_in_one_form(tmp_path):
+    back, there, _ = there_and_back(awkward(), 'coco', tmp_path, shapes='polygons')
+    kinds = [type(a['segmentation']) for a in back['annotations']]
+    assert kinds == [list] * 4 + [dict]  # COCO has crowds as RLE
+    assert len(there.polygon_ious) == 4 and objects(back) == objects(awkward())
+    again, _, _ = there_and_back(back, 'coco', tmp_path, shapes='masks')
+    assert again['annotations'] == awkward()['annotations']
