@@ -60,7 +60,8 @@ def read_cvat(source: Path, options: ReadOptions, findings: Findings) -> dict[st
                 builder.category(label.findtext('name'))
         for element in root.findall('image'):
             if options.split is None or element.get('subset') == options.split:
-                _read_image(element, builder)
+                with findings.listing('image of an odd form', f'image {element.get("id")}'):
+                    _read_image(element, builder)
     return builder.data()
 
 

@@ -50,8 +50,9 @@ def read_datumaro(source: Path, options: ReadOptions, findings: Findings) -> dic
         names = [str(label.get('name')) for label in labels.get('labels', ())]
         for name in names:
             builder.category(name)
-        for item in data['items']:
-            _read_item(item, names, path.stem if len(files) > 1 else '', builder)
+        for place, item in enumerate(data['items']):
+            with findings.listing('item of an odd form', f'{path.name}, items[{place}]'):
+                _read_item(item, names, path.stem if len(files) > 1 else '', builder)
     return builder.data()
 
 
@@ -75,7 +76,8 @@ def _read_item(item: dict[str, Any], names: list[str], split: str, builder: Buil
         key = (annotation.get('group') or f'alone {place}', annotation.get('label_id'))
         groups.setdefault(key, []).append({**annotation, 'where': where})
     for parts in groups.values():
-        _add(parts, names, image, builder)
+        with builder.findings.listing('annotation of an odd form', parts[0]['where']):
+            _add(parts, names, image, builder)
 
 
 def _item_name(item: dict[str, Any], described: dict[str, Any]) -> str:

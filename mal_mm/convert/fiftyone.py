@@ -6,11 +6,11 @@ among them, when it is told `extra_attrs=True`; `score` becomes the confidence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..formats.coco import write_coco
+from ..formats.coco import index_images, write_coco
 from ..formats.errors import AnnotationError
 from ..formats.mal_fields import quality_of
 from ..formats.rle import rle_to_str_counts
@@ -30,6 +30,7 @@ def read_fiftyone(source: Path, options: ReadOptions, findings: Findings) -> dic
     if not labels.is_file():
         raise AnnotationError(f"{source}: no labels.json in it; give FiftyOne's folder")
     data = read_coco(labels, options, findings)
+    index_images(data, labels)
     for annotation in data['annotations']:
         if annotation.get('score') == quality_of(annotation):
             del annotation['score']  # written along by us
@@ -41,7 +42,7 @@ def read_fiftyone(source: Path, options: ReadOptions, findings: Findings) -> dic
         for image in data['images']:
             image['id'] = ids[image['id']]
         for annotation in data['annotations']:
-            annotation['image_id'] = ids.get(annotation.get('image_id'))
+            annotation['image_id'] = _of(ids, annotation.get('image_id'))
     return data
 
 
@@ -75,6 +76,10 @@ def write_fiftyone(
         write_coco(whole, folder / 'labels.json')
 
 
+def _of(numbers: Mapping[Hashable, Any], value: object) -> Any:
+    return numbers.get(value, value) if isinstance(value, Hashable) else value
+
+
 def _number(
     images: list[dict[str, Any]],
     annotations: list[dict[str, Any]],
@@ -92,8 +97,12 @@ def _number(
         if all(type(record.get('id')) is int for record in records):
             continue
         findings.note(f'ids of {kind} are numbered anew, as FiftyOne takes whole numbers only')
-        numbers = {record.get('id'): n for n, record in enumerate(records, start=1)}
+        numbers = {
+            record.get('id'): n
+            for n, record in enumerate(records, start=1)
+            if isinstance(record.get('id'), Hashable)
+        }
         records[:] = [{**record, 'id': n} for n, record in enumerate(records, start=1)]
         for record in references:
-            record[key] = numbers.get(record.get(key), record.get(key))
+            record[key] = _of(numbers, record.get(key))
     return dict(images=images, annotations=annotations, categories=categories)

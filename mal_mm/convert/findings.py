@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+# what a record of another form than the format's makes Python say
+ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 @dataclass
@@ -29,6 +34,15 @@ class Findings:
     def note(self, what: str, where: object = '') -> None:
         """Something is worth knowing."""
         self.noted.setdefault(what, []).append(str(where))
+
+    @contextmanager
+    def listing(self, what: str, where: object) -> Iterator[None]:
+        """List what is of an odd form, and go on: one bad record never stops the others."""
+        try:
+            yield
+        except ODD as error:
+            said = str(error) if isinstance(error, ValueError) else repr(error)
+            self.lose(what, f'{where}: {said}'[:300])
 
     def without_fields(self) -> Findings:
         """The same lists, for formats that have a place for every field: none is noted."""

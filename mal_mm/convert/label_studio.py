@@ -22,7 +22,7 @@ from ..formats.rle import rle_to_str_counts
 from .attributes import CONFIRMED, FILE_NAME, ID, IMAGE_ID, id_value, unpack
 from .builder import Builder
 from .files import is_picture, read_source, text_of
-from .findings import Findings
+from .findings import ODD, Findings
 from .label_studio_rle import decode_brush
 from .labelme import circle
 from .registry import ReadOptions
@@ -61,7 +61,8 @@ def read_label_studio(source: Path, options: ReadOptions, findings: Findings) ->
         if any('data' not in task for task in tasks):
             raise AnnotationError(f"{source}: tasks without 'data'; export as 'JSON'")
         for place, task in enumerate(tasks, start=1):
-            _read_task(task, place, builder)
+            with findings.listing('task of an odd form', f'task {task.get("id", place)}'):
+                _read_task(task, place, builder)
     return builder.data()
 
 
@@ -167,7 +168,7 @@ def _add(
             continue
         try:
             shape = _shape(kind, value, image, here, builder.findings)
-        except (TypeError, ValueError, KeyError) as error:
+        except ODD as error:
             builder.findings.lose(f'{kind} damaged', f'{here}: {error!r}')
             continue
         if isinstance(shape, tuple):

@@ -64,7 +64,8 @@ def read_labelme(source: Path, options: ReadOptions, findings: Findings) -> dict
             continue
         found = True
         base = options.img_root or (source if source.is_dir() else source.parent)
-        _read_file(data, name, base, builder)
+        with findings.listing('file of an odd form', name):
+            _read_file(data, name, base, builder)
     if not found:
         raise AnnotationError(f'{source}: no labelme file in it (JSON with `shapes`)')
     return builder.data()
@@ -86,7 +87,8 @@ def _read_file(data: dict[str, Any], name: str, base: Path, builder: Builder) ->
         image[IMAGE_ID] = image_id
     confirmed = (data.get('flags') or {}).get(CONFIRMED)
     for label, shapes in _objects(data['shapes'], name, builder.findings):
-        _add(label, shapes, image, bool(confirmed), builder)
+        with builder.findings.listing('shape of an odd form', shapes[0]['where']):
+            _add(label, shapes, image, bool(confirmed), builder)
 
 
 def _image_name(stated: str, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pycocotools import mask as mask_utils
 
 from ..formats.boxes import box_problem
-from ..formats.coco import index_images
+from ..formats.coco import index_categories, index_images
 from ..formats.errors import AnnotationError
 from ..formats.image_size import stated_size
 from ..formats.mal_fields import quality_of
@@ -105,14 +105,23 @@ class Picture:
     things: list[Thing] = field(default_factory=list)
 
 
+def check_categories(data: Mapping[str, Any], path: str = 'annotations') -> None:
+    """Raises AnnotationError where categories cannot be told apart by their ids."""
+    if data.get('categories'):
+        index_categories(data, path)
+
+
 def category_names(data: Mapping[str, Any], findings: Findings) -> dict[Hashable, str]:
-    """Category id -> name; two of one name become one, which is said."""
+    """Category id -> name; two of one name become one, which is said.
+
+    Raises:
+        AnnotationError: categories cannot be told apart by their ids.
+    """
+    check_categories(data)
     names: dict[Hashable, str] = {}
     seen: dict[str, Any] = {}
     for category in data.get('categories') or ():
-        number = category.get('id')
-        if not isinstance(number, Hashable):
-            continue
+        number = category['id']
         name = str(category.get('name', number))
         if name in seen:
             findings.lose(

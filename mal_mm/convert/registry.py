@@ -10,7 +10,7 @@ from typing import Any
 
 from ..formats.errors import AnnotationError
 from ..formats.json_file import read_json
-from .findings import Findings
+from .findings import ODD, Findings
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,22 @@ class Format:
     about: str
 
     def reader(self) -> Reader:
-        """The function that reads it."""
-        return _function(self.read, f'read_{self.name}')
+        """The function that reads it; a file of another form raises AnnotationError."""
+        read = _function(self.read, f'read_{self.name}')
+
+        def checked(source: Path, options: ReadOptions, findings: Findings) -> dict[str, Any]:
+            try:
+                return read(source, options, findings)
+            except AnnotationError:
+                raise
+            except ODD as error:
+                said = str(error) if isinstance(error, ValueError) else repr(error)
+                raise AnnotationError(
+                    f'{source}: is not as {self.name} files are ({said}); check --help for the '
+                    'format'
+                ) from error
+
+        return checked
 
     def writer(self) -> Writer:
         """The function that writes it."""

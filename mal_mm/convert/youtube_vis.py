@@ -33,50 +33,67 @@ def read_youtube_vis(source: Path, options: ReadOptions, findings: Findings) -> 
         raise AnnotationError(f"{source}: no 'videos' at the top; give a YouTube-VIS file")
     images: list[dict[str, Any]] = []
     frames: dict[Any, list[dict[str, Any]]] = {}
-    for video in data['videos']:
-        frames[video.get('id')] = []
-        for number, name in enumerate(video.get('file_names') or ()):
-            image = dict(
-                id=len(images) + 1,
-                file_name=name,
-                width=video.get('width'),
-                height=video.get('height'),
-                video_id=video.get('id'),
-                frame_id=number,
-            )
-            images.append(image)
-            frames[video.get('id')].append(image)
+    for place, video in enumerate(data['videos']):
+        with findings.listing('video of an odd form', f'videos[{place}]'):
+            of_video = [
+                dict(
+                    id=len(images) + number + 1,
+                    file_name=name,
+                    width=video.get('width'),
+                    height=video.get('height'),
+                    video_id=video['id'],
+                    frame_id=number,
+                )
+                for number, name in enumerate(video.get('file_names') or ())
+            ]
+            frames[video['id']] = of_video
+            images += of_video
     annotations: list[dict[str, Any]] = []
-    for track in data.get('annotations') or ():
-        where = f'track {track.get("id")!r}'
-        if track.get('video_id') not in frames:
-            findings.lose('track of an unknown video', where)
-            continue
-        boxes = track.get('bboxes') or []
-        masks, areas = track.get('segmentations') or [], track.get('areas') or []
-        of_video = frames[track['video_id']]
-        if max(len(boxes), len(masks)) > len(of_video):
-            findings.lose('track that is longer than its video', where)
-        fields = {k: v for k, v in track.items() if k in ('iscrowd', 'category_id')}
-        for number, image in enumerate(of_video):
-            box = boxes[number] if number < len(boxes) else None
-            mask = masks[number] if number < len(masks) else None
-            if not box and not mask:
-                continue
-            annotation = dict(
-                id=len(annotations) + 1, image_id=image['id'], track_id=track.get('id'), **fields
-            )
-            annotation.setdefault('iscrowd', 0)
-            if box:
-                annotation['bbox'] = box
-            if mask:
-                annotation['segmentation'] = mask
-            if number < len(areas) and areas[number] is not None:
-                annotation['area'] = areas[number]
-            elif box:
-                annotation['area'] = box[2] * box[3]
-            annotations.append(annotation)
+    for place, track in enumerate(data.get('annotations') or ()):
+        with findings.listing('track of an odd form', f'annotations[{place}]'):
+            annotations += _read_track(track, frames, len(annotations) + 1, findings)
     return dict(images=images, annotations=annotations, categories=data.get('categories') or [])
+
+
+def _read_track(
+    track: dict[str, Any],
+    frames: Mapping[Any, list[dict[str, Any]]],
+    first_id: int,
+    findings: Findings,
+) -> list[dict[str, Any]]:
+    where = f'track {track.get("id")!r}'
+    if track.get('video_id') not in frames:
+        findings.lose('track of an unknown video', where)
+        return []
+    annotations: list[dict[str, Any]] = []
+    boxes = track.get('bboxes') or []
+    masks, areas = track.get('segmentations') or [], track.get('areas') or []
+    of_video = frames[track['video_id']]
+    if max(len(boxes), len(masks)) > len(of_video):
+        findings.lose('track that is longer than its video', where)
+    fields = {k: v for k, v in track.items() if k in ('iscrowd', 'category_id')}
+    for number, image in enumerate(of_video):
+        box = boxes[number] if number < len(boxes) else None
+        mask = masks[number] if number < len(masks) else None
+        if not box and not mask:
+            continue
+        annotation = dict(
+            id=first_id + len(annotations),
+            image_id=image['id'],
+            track_id=track.get('id'),
+            **fields,
+        )
+        annotation.setdefault('iscrowd', 0)
+        if box:
+            annotation['bbox'] = box
+        if mask:
+            annotation['segmentation'] = mask
+        if number < len(areas) and areas[number] is not None:
+            annotation['area'] = areas[number]
+        elif box:
+            annotation['area'] = box[2] * box[3]
+        annotations.append(annotation)
+    return annotations
 
 
 def write_youtube_vis(
