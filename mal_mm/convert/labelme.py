@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError
 from ..formats.mal_fields import QUALITY
 from ..formats.rle import decode_tight
@@ -251,8 +250,7 @@ def write_labelme(
             }
             # JSON texts of ids tell 1 from "1"
             described[IMAGE_ID] = json.dumps(described[IMAGE_ID], ensure_ascii=False)
-            with atomic_write(path) as file:
-                json.dump(described, file, ensure_ascii=False, indent=1)
+            path.write_text(json.dumps(described, ensure_ascii=False, indent=1), 'utf-8')
             copy_image(picture, options.img_root, folder / picture.name, findings)
 
 

@@ -8,6 +8,7 @@ object only.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -226,7 +227,8 @@ def _mask_numbers(
     return numbers
 
 
-def palette() -> list[int]:
+@cache
+def palette() -> tuple[int, ...]:
     """VOC's colours: the bits of a number, spread over red, green and blue from the top."""
     colours = []
     for number in range(256):
@@ -236,4 +238,4 @@ def palette() -> list[int]:
                 rgb[channel] |= (number >> channel & 1) << (7 - bit)
             number >>= 3
         colours += rgb
-    return colours
+    return tuple(colours)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from ..formats.atomic import atomic_write
+from ..formats.rle import decode_tight
 from .attributes import IMAGE_ID, id_text, own_attributes, pack
 from .files import (
     new_folder,
@@ -58,8 +58,7 @@ def write_voc(
             tree = ElementTree.ElementTree(root)
             ElementTree.indent(tree)
             xml = place_below(folder / 'Annotations', f'{stem}.xml')
-            with atomic_write(xml, 'wb') as file:
-                tree.write(file, encoding='utf-8')
+            tree.write(xml, encoding='utf-8')
             if numbers is not None:
                 _save(numbers, place_below(folder / 'SegmentationObject', f'{stem}.png'))
                 classes = _class_numbers(numbers, things, data)
@@ -70,8 +69,8 @@ def write_voc(
             copy_image(picture, options.img_root, to, findings)
         for split, stems in splits.items():
             for kind in ('Main', 'Segmentation'):
-                with atomic_write(place_below(folder / 'ImageSets' / kind, f'{split}.txt')) as f:
-                    f.writelines(f'{stem}\n' for stem in stems)
+                listed = place_below(folder / 'ImageSets' / kind, f'{split}.txt')
+                listed.write_text(''.join(f'{stem}\n' for stem in stems), 'utf-8')
         _write_label_map(folder / 'labelmap.txt', data, findings)
         (folder / 'JPEGImages').mkdir(exist_ok=True)
         (folder / 'Annotations').mkdir(exist_ok=True)
@@ -84,11 +83,11 @@ def _write_label_map(path: Path, data: Mapping[str, Any], findings: Findings) ->
         if ':' in label or '\n' in label:
             findings.note('name that labelmap.txt cannot hold', label)
     colours = np.array(palette()).reshape(-1, 3)
-    with atomic_write(path) as file:
-        file.write('# label:color_rgb:parts:actions\n')
-        for number, label in enumerate(['background', *labels]):
-            red, green, blue = colours[number % 256]
-            file.write(f'{label}:{red},{green},{blue}::\n')
+    lines = ['# label:color_rgb:parts:actions']
+    for number, label in enumerate(['background', *labels]):
+        red, green, blue = colours[number % 256]
+        lines.append(f'{label}:{red},{green},{blue}::')
+    path.write_text('\n'.join([*lines, '']), 'utf-8')
 
 
 def _can_be_written(thing: Any, findings: Findings) -> bool:
@@ -109,15 +108,18 @@ def _draw(picture: Picture, things: list, findings: Findings) -> np.ndarray | No
         if number > MOST:
             findings.lose(f'mask beyond the {MOST} of a mask picture', thing.where)
             continue
-        mask = mask_utils.decode(thing.rle).astype(bool)
-        numbers[mask] = number
-        drawn.append((number, thing, int(mask.sum())))
+        columns, left, top = decode_tight(thing.rle)
+        w, h = columns.shape
+        region = numbers[top : top + h, left : left + w]
+        region[columns.T > 0] = number
+        drawn.append((number, thing, int(columns.sum())))
+    left_of = np.bincount(numbers.ravel(), minlength=256).tolist()
     for number, thing, area in drawn:
-        left = int((numbers == number).sum())
-        if left < area:
+        lost = area - left_of[number]
+        if lost:
             findings.lose(
                 'mask whose pixels another mask has too; the smaller one has them',
-                f'{thing.where}: {area - left} of {area} pixels',
+                f'{thing.where}: {lost} of {area} pixels',
             )
     return numbers
 
@@ -167,15 +169,14 @@ def _box_of_mask(thing: Any) -> tuple[float, float, float, float]:
 
 def _class_numbers(numbers: np.ndarray, things: list, data: Mapping[str, Any]) -> np.ndarray:
     names = [str(c.get('name', c.get('id'))) for c in data.get('categories') or ()]
-    classes = np.zeros_like(numbers)
+    class_of = np.zeros(256, dtype=np.uint8)
     for number, thing in enumerate(things[:MOST], start=1):
         place = names.index(thing.label) + 1 if thing.label in names else VOID
-        classes[numbers == number] = place if place <= MOST else VOID
-    return classes
+        class_of[number] = place if place <= MOST else VOID
+    return class_of[numbers]
 
 
 def _save(numbers: np.ndarray, path: Path) -> None:
     picture = Image.fromarray(numbers)
     picture.putpalette(palette())
-    with atomic_write(path, 'wb') as file:
-        picture.save(file, format='PNG')
+    picture.save(path, format='PNG')

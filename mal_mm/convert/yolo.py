@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from ..formats.atomic import atomic_write
 from ..formats.errors import AnnotationError, shorten
 from ..formats.mal_fields import SKIPPED
 from ..formats.plain_file import read_plain_file
 from ..formats.polygons import flat, one_ring, polygon_iou
 from .builder import Builder
-from .files import is_picture, new_folder, picture_size, place_below, text_of
+from .files import is_picture, new_folder, picture_size, text_of
 from .findings import Findings
 from .images import copy_image
 from .objects import Picture, Thing, category_names, pictures
@@ -28,7 +28,6 @@ from .yolo_layout import SPLITS, Layout, label_file, layout_of
 
 # of the image's side: rows from tools that round a little beyond the edge are no mistake
 _BEYOND = 0.01
-_DIGITS = 7
 
 
 def read_yolo(source: Path, options: ReadOptions, findings: Findings) -> dict[str, Any]:
@@ -214,8 +213,7 @@ def _write(
                 text = _checked(thing, picture, options, findings, row)
                 if text:
                     rows.append(f'{names.index(thing.label)} {text}\n')
-            with atomic_write(label) as file:
-                file.writelines(rows)
+            label.write_text(''.join(rows), 'utf-8')
             splits.setdefault(split, []).append(f'./images/{inside}')
             (folder / 'images').mkdir(exist_ok=True)
             copy_image(picture, options.img_root, folder / 'images' / inside, findings)
@@ -277,11 +275,8 @@ def _polygon_row(
 
 
 def _shares(values: list[float], picture: Picture) -> str:
-    sides = (picture.width, picture.height)
-    return ' '.join(
-        f'{value / sides[i % 2]:.{_DIGITS}f}'.rstrip('0').rstrip('.') or '0'
-        for i, value in enumerate(values)
-    )
+    shares = np.asarray(values).reshape(-1, 2) / (picture.width, picture.height)
+    return ' '.join(['%.7f'] * shares.size) % tuple(shares.ravel().tolist())
 
 
 def _write_lists(folder: Path, names: list[str], splits: dict[str, list[str]]) -> None:
@@ -290,8 +285,8 @@ def _write_lists(folder: Path, names: list[str], splits: dict[str, list[str]]) -
     if set(splits) - {'train'}:
         for split, lines in splits.items():
             described[split] = f'{split}.txt'
-            with atomic_write(place_below(folder, f'{split}.txt')) as file:
-                file.writelines(f'{line}\n' for line in lines)
+            listed = ''.join(f'{line}\n' for line in lines)
+            (folder / f'{split}.txt').write_text(listed, 'utf-8')
     described['names'] = dict(enumerate(names))
-    with atomic_write(folder / 'data.yaml') as file:
-        yaml.safe_dump(described, file, allow_unicode=True, sort_keys=False)
+    text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False)
+    (folder / 'data.yaml').write_text(text, 'utf-8')
