@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 PADDINGS = ('wrap', 'reflect', 'mean')
-EXPANSIONS = ('released', 'paper', 'fixed')
+EXPANSIONS = ('released', 'paper', 'tight', 'fixed')
 
 
 # -- windows ------------------------------------------------------------------------------------
@@ -54,6 +54,24 @@ def round_outward(windows_xyxy: np.ndarray) -> np.ndarray:
     lower = np.floor(windows_xyxy[:, :2])
     upper = np.ceil(windows_xyxy[:, 2:] + 1)
     return np.concatenate([lower, upper], axis=1).astype(np.int64)
+
+
+def tight_window(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
+    """The image pixels that a box covers: int(x0)..int(x1), both included, and nothing around.
+
+    Source: MAL Sec. 3.1, first sampling strategy.
+
+    Args:
+        box_xyxy: (4,) real image coordinates.
+        image_hw: height and width of the image.
+
+    Returns:
+        (4,) int64 window inside the image, of at least one pixel.
+    """
+    limit = np.array(image_hw[::-1]) - 1
+    corners = np.floor(np.asarray(box_xyxy, dtype=np.float64)).reshape(2, 2)
+    first, last = np.clip(corners, 0, limit).astype(np.int64)
+    return np.concatenate([first, np.maximum(last, first) + 1])
 
 
 def expand_fixed(boxes_xyxy: np.ndarray, margin: float = 0.3) -> np.ndarray:

@@ -23,11 +23,17 @@ COMMANDS = {
     'test': 'test',
     'convert': 'convert',
     'two-phase': 'two_phase',
+    'retention': 'retention',
     'samples': 'samples',
     'import nvlabs': 'import_nvlabs',
     'import maskdino': 'import_maskdino',
     'import dinov2': 'import_dinov2',
     'plot': 'plot_training',
+    'reproduce table': 'reproduce_table',
+    'reproduce predictions': 'compare_predictions',
+    'reproduce ablation': 'ablation',
+    'reproduce clustering': 'clustering_score',
+    'reproduce attention': 'attention',
     'evaluate-detector': 'evaluate_detector',
 }
 

@@ -17,6 +17,7 @@ from mal_mm.geometry import (
     expand_randomly,
     paste_probs,
     round_outward,
+    tight_window,
 )
 
 quick = settings(max_examples=60, deadline=None)
@@ -141,6 +142,12 @@ def test_objects_move_independently_along_x_and_y(rule):
         # g u > 1/2 and (1 - g) v > 1/2 at once, is 0
         margins = np.abs(windows - box) / 10000
         assert not (np.minimum(margins[:, :2], margins[:, 2:]) > 0.601).any()
+
+
+def test_a_tight_window_is_the_pixels_of_the_box_in_the_image():
+    assert tight_window([10.7, 20, 30, 60.2], (100, 100)).tolist() == [10, 20, 31, 61]
+    assert tight_window([-3, 5, 40, 100], (100, 40)).tolist() == [0, 5, 40, 100]
+    assert tight_window([50, 5, 60, 6], (10, 20)).tolist() == [19, 5, 20, 7]  # beside the image
 
 
 def test_the_module_numpy_random_serves_as_generator():

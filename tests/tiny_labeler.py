@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor
+
+from mal_mm.models import MaskAutoLabeler
 
 CROP_SIZE = 32
 ARCH = {'embed_dims': 16, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 32}
@@ -38,6 +41,27 @@ def model_config(**changes: object) -> dict:
     return {**model, **changes}
 
 
+def frozen_config() -> dict:
+    """`model_config()` with a frozen encoder."""
+    config = model_config()
+    config['network']['encoder']['frozen'] = True
+    return config
+
+
+def build(**changes: object) -> MaskAutoLabeler:
+    """The labeler of `model_config(**changes)`, with the same weights each time."""
+    torch.manual_seed(0)
+    return MODELS.build(model_config(**changes))
+
+
+def part_networks(labeler: MaskAutoLabeler) -> MaskAutoLabeler:
+    """Give the teacher other weights than the student's."""
+    with torch.no_grad():
+        for parameter in labeler.teacher.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return labeler
+
+
 def random_inputs(N: int = 3, S: int = CROP_SIZE, seed: int = 0) -> dict[str, Tensor]:
     """What the data preprocessor makes of a batch; one box of each size bin, then again."""
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +83,9 @@ def shrink(
         encoder.folder = str(Path(work_dir, 'features'))
         encoder = encoder.encoder
     encoder.update(arch=dict(TINY_ARCHS[encoder.type]), init_cfg=None)
-    if 'out_indices' in encoder:
+    if cfg.model.network.get('neck'):
+        encoder.arch.num_layers, encoder.out_indices = 3, (0, 1, 2)
+    elif 'out_indices' in encoder:
         encoder.out_indices = (0,)
     cfg.model.network.decoder.update(TINY_DECODERS[cfg.model.network.decoder.type])
     # a multiple of the stride (32 without patches), at least 2 x 2 cells of 16 px

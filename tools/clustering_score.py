@@ -1,116 +1,13 @@
-"""Clustering score of a labeler's encoder over human masks (MAL, Eq. 6 and Table 6).
+#!/usr/bin/env python
+"""`mal-mm reproduce clustering`, as a script: see mal_mm_cli/clustering_score.py."""
 
-S is the mean squared distance between the direction of a feature and that of the centre of its
-class (the object, or the rest of the crop), in [0, 4]; lower is better. Crops are those of
-labeling; every crop counts the same. The paper has 0.301 for ViT-MAE-L, and lower scores for plain
-ViTs than for Swin and ConvNeXt. S sees how tight the two clusters are, not how far apart: pictures
-that look all alike score low too, so compare encoders on the same file only.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
 import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-EPILOG = """examples:
-  python tools/clustering_score.py configs/mal/vit_mae_base.py \\
-      --ann data/coco/annotations/instances_val2017.json --img-root data/coco/val2017 \\
-      --max-instances 2000
-  python tools/clustering_score.py labeler.py work_dirs/labeler/epoch_10.pth \\
-      --ann gt.json --img-root data --out clustering.json
+from mal_mm_cli.door import enter
 
-Without a CHECKPOINT the encoder has the weights that its `init_cfg` names, that is, those that
-training starts from.
-
-exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments
-"""
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config of the labeler')
-    parser.add_argument('checkpoint', nargs='?', help='weights of the labeler')
-    parser.add_argument(
-        '--ann', required=True, type=Path, metavar='GT.json', help='COCO file with human masks'
-    )
-    parser.add_argument('--img-root', required=True, type=Path, help='folder of the images')
-    parser.add_argument(
-        '--max-instances',
-        type=int,
-        metavar='N',
-        help='take N instances, spread evenly over the file (default: all)',
-    )
-    parser.add_argument('--out', type=Path, metavar='JSON', help='write all numbers to this file')
-    parser.add_argument(
-        '--batch-size', type=int, default=8, help='crops in one pass (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--device', help='cuda, cpu, cuda:1 ... (default: the GPU if there is one)'
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Score, print, write; see the exit status in the help."""
-    args = parse_args(argv)
-    # imported late: --help and wrong arguments answer at once
-    from mal_mm.formats.distinct_files import check_distinct
-    from mal_mm.tool_errors import report
-
-    try:
-        read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
-        check_distinct(read, {'--out': args.out})
-        run(args)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('error', error)
-    return 0
-
-
-def run(args: argparse.Namespace) -> None:
-    """Do what the command line says.
-
-    Raises:
-        AnnotationError: the annotation file cannot be used.
-        CheckpointError: the checkpoint cannot be used.
-        OSError: a file cannot be read or written.
-        ValueError: an argument outside its range.
-    """
-    from mal_mm.apis.encoder_labeler import load_encoder_labeler
-    from mal_mm.evaluation.clustering_score import score_file
-    from mal_mm.formats import atomic_write, read_coco
-
-    if not args.img_root.is_dir():
-        raise FileNotFoundError(f'--img-root {args.img_root} is no folder')
-    if args.out and not args.out.parent.is_dir():  # before the long work, not after it
-        raise FileNotFoundError(f'folder {args.out.parent} does not exist; create it first')
-    data = read_coco(args.ann)
-    labeler = load_encoder_labeler(
-        args.config, args.checkpoint, device=args.device, batch_size=args.batch_size
-    )
-    result = score_file(
-        labeler.engine, data, args.img_root, args.ann, args.max_instances, progress=True
-    )
-    if args.out:
-        record = dict(config=args.config, checkpoint=args.checkpoint, ann=str(args.ann), **result)
-        with atomic_write(args.out) as file:
-            json.dump(record, file, indent=2, ensure_ascii=False, allow_nan=False)
-            file.write('\n')
-    error = result['standard_error']
-    print(
-        f'clustering score {result["clustering_score"]:.4f}'
-        + ('' if error is None else f' (standard error {error:.4f})')
-        + f' over {result["scored"]} crops of {result["crop_size"]} px; {result["one_class"]} '
-        f'without cells of both classes, {len(result["left_out"])} left out'
-    )
-    for item in result['left_out'][:5]:
-        print(f'  left out: annotation {item["annotation_id"]}: {item["reason"]}')
-
+main = partial(enter, 'clustering_score', program=Path(__file__).name)
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -1,123 +1,13 @@
-"""Draw where the ViT of a labeler looks in the crop around one box (MAL, Fig. 6).
+#!/usr/bin/env python
+"""`mal-mm reproduce attention`, as a script: see mal_mm_cli/attention.py."""
 
-One PNG: the crop with its box, then for each block the attention of one token to the patches, as
-the mean over heads and, with --heads, for each head below it. Each map has its own scale.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-EPILOG = """examples:
-  python tools/visualize_attention.py configs/mal/vit_mae_base.py --image cat.jpg \\
-      --box 120 40 430 300
-  python tools/visualize_attention.py labeler.py work_dirs/labeler/epoch_10.pth --image cat.jpg \\
-      --box 120 40 430 300 --blocks 1 6 12 --query 250,100 --heads --out heads.png
+from mal_mm_cli.door import enter
 
-Without a CHECKPOINT the encoder has the weights that its `init_cfg` names, that is, those that
-training starts from.
-
-exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments
-"""
-
-
-def parse_query(text: str) -> str | tuple[float, float]:
-    """'cls', 'center', or a point 'x,y'."""
-    if text in ('cls', 'center'):
-        return text
-    try:
-        x, y = (float(part) for part in text.split(','))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be cls, center, or a point x,y in image pixels, got '{text}'"
-        ) from None
-    return x, y
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config of the labeler')
-    parser.add_argument('checkpoint', nargs='?', help='weights of the labeler')
-    parser.add_argument('--image', required=True, type=Path)
-    parser.add_argument(
-        '--box',
-        required=True,
-        nargs=4,
-        type=float,
-        metavar=('X0', 'Y0', 'X1', 'Y1'),
-        help='image pixels',
-    )
-    parser.add_argument(
-        '--blocks',
-        nargs='+',
-        type=int,
-        default=[4, 8, 12],
-        metavar='B',
-        help='blocks to draw, counted from 1 (default: 4 8 12)',
-    )
-    parser.add_argument(
-        '--query',
-        type=parse_query,
-        default='cls',
-        metavar='cls|center|x,y',
-        help='the token that looks: the class token (default), the patch at the centre of the '
-        'box, or that at a point in image pixels',
-    )
-    parser.add_argument('--heads', action='store_true', help='also draw each head')
-    parser.add_argument(
-        '--out', type=Path, default=Path('attention.png'), help='default: %(default)s'
-    )
-    parser.add_argument(
-        '--device', help='cuda, cpu, cuda:1 ... (default: the GPU if there is one)'
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw; see the exit status in the help."""
-    args = parse_args(argv)
-    # imported late: --help and wrong arguments answer at once
-    from mal_mm.formats.distinct_files import check_distinct
-    from mal_mm.tool_errors import report
-
-    try:
-        read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--image': args.image}
-        check_distinct(read, {'--out': args.out})
-        run(args)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('error', error)
-    print(args.out)
-    return 0
-
-
-def run(args: argparse.Namespace) -> None:
-    """Do what the command line says.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be used.
-        OSError: a file cannot be read or written.
-        ValueError: the box, a block or the query is not there, or the encoder is no ViT.
-    """
-    from mal_mm.apis.encoder_labeler import load_encoder_labeler
-    from mal_mm.labeling.image_io import read_image
-    from mal_mm.visualization.attention import draw_crop_attention
-    from mal_mm.visualization.figures import save_figure
-
-    if not args.out.parent.is_dir():
-        raise FileNotFoundError(f'folder {args.out.parent} does not exist; create it first')
-    image = read_image(args.image)
-    labeler = load_encoder_labeler(args.config, args.checkpoint, device=args.device)
-    figure = draw_crop_attention(
-        labeler.engine, image, args.box, args.blocks, args.query, args.heads
-    )
-    save_figure(figure, args.out)
-
+main = partial(enter, 'attention', program=Path(__file__).name)
 
 if __name__ == '__main__':
     sys.exit(main())

@@ -2,8 +2,8 @@
 
     bash tools/dist_train.sh configs/mal/vit_mae_base_fully_conv.py 8
 
-Hardware: 8 GPUs x 4 crops. The attention decoder's pixel head and size bins without its instance vector. The paper reports
-clearly less than the attention decoder's 42.3 mask AP. Not trained here at full size.
+Hardware: 8 GPUs x 4 crops. The attention decoder's pixel head and size bins without its instance vector. Paper: 36.1 mask AP on
+COCO val and 80.5 % retention, against 42.3 and 94.4 % of the attention decoder. Not trained here at full size.
 """
 _base_ = ['./vit_mae_base.py']
 

@@ -50,7 +50,8 @@ class RoIDataset(Dataset):
         max_refetch: tries with other boxes when an image cannot be read.
         background_ratio: share of samples in [0, 1] whose box is moved to where the image has no
             box (MAL, arXiv 2301.03992, Sec. 3.1); where it finds no room, or the record gives no
-            width and height, it stays. The sample's `is_background` tells.
+            width and height, it stays. The sample's `is_background` tells; RoICrop cuts such a
+            box out as it is, so that no pixel of any box is seen.
 
     Raises:
         ValueError: no box is left, or an argument outside its range.

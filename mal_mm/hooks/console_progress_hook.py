@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
@@ -78,9 +80,23 @@ class ConsoleProgressHook(Hook):
             sys.stdout.flush()
 
 
+class _Lines(tqdm):
+    """A bar for log files: each state on a line of its own."""
+
+    @staticmethod
+    def status_printer(file: IO[str]) -> Callable[[str], None]:
+        return lambda text: print(text, file=file, flush=True) if text else None
+
+    def clear(self, *args: object, **kwargs: object) -> None:
+        """Lines that were written stay."""
+
+    def moveto(self, *args: object) -> None:
+        """There is no line above."""
+
+
 def _bar(total: int, title: str, unit: str, done: int = 0) -> tqdm:
     on_terminal = sys.stderr.isatty()
-    return tqdm(
+    return (tqdm if on_terminal else _Lines)(
         total=total,
         initial=done,
         desc=title,

@@ -50,5 +50,7 @@ def _why_no_hits(runner: Runner) -> str | None:
 
 
 def _draws_crops(dataset: object) -> bool:
-    transforms = dataset.pipeline.transforms
-    return any(getattr(each, 'expansion', 'fixed') != 'fixed' for each in transforms)
+    if getattr(dataset, 'background_ratio', 0):
+        return True
+    expansions = [getattr(each, 'expansion', 'fixed') for each in dataset.pipeline.transforms]
+    return not set(expansions) <= {'fixed', 'tight'}

@@ -14,6 +14,7 @@ from .maskdino import (
     MaskDINOHead,
     MaskDINOPixelDecoder,
 )
+from .necks import ViTFPN
 from .segmenter_heads import QualityFCNMaskHead, QualityMask2FormerHead
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     'StartMaskLoss',
     'SwinEncoder',
     'ViTEncoder',
+    'ViTFPN',
 ]

@@ -11,25 +11,19 @@ from mmdet.registry import MODELS
 from mmengine import MessageHub
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.model import BaseModel
-from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..geometry import draw_box_masks
-from ..instant import walk_logits
+from .losses import ClassificationLoss
+from .mask_prediction import MaskPrediction
 
-NETWORKS = ('teacher', 'student', 'both')
-# none: as the networks say; mean-field: averaged with the CRF loss's labels; instant: the stages
-# of mal_mm/instant, of which the walk between tokens is done here and the others by the engine
-REFINEMENTS = ('none', 'mean-field', 'instant')
-
-
-def refinement_name(refine: str | bool) -> str:
-    """One of `REFINEMENTS`, also for the False and True of configs of the first version."""
-    return {False: 'none', True: 'mean-field'}.get(refine, refine)
+# where the CRF loss takes its colours from, and how colours and box masks become as small as masks
+CRF_VIEWS = ('student', 'clean')
+SHRINKS = ('bilinear', 'area')
 
 
 @MODELS.register_module()
-class MaskAutoLabeler(BaseModel):
+class MaskAutoLabeler(MaskPrediction, BaseModel):
     """Student and teacher of the Mask Auto-Labeler.
 
     Source: MAL, arXiv 2301.03992. The student learns from boxes (MIL loss) and from the mean-field
@@ -43,6 +37,11 @@ class MaskAutoLabeler(BaseModel):
         cls_loss: config of a ClassificationLoss, or None for none (paper and released code).
         start_loss: config of a StartMaskLoss, for samples with masks from LoadStartMask; None for
             none (paper and released code).
+        crf_view: colours of the CRF loss: 'student' (released), the view that the student sees,
+            with its jitter, grey and blur; or 'clean', the crop as it is, which the teacher sees.
+        shrink: how colours and box masks are brought to the masks' size: 'bilinear' (released:
+            without antialiasing, a cell of 4 x 4 pixels is the mean of the inner four) or 'area'
+            (the mean of all).
         use_teacher: False for the ablation without: student and teacher are one network then, and
             EMATeacherHook has to go from `custom_hooks`.
         mil_ramp_iters, crf_ramp_iters: in epoch 0 the loss weight grows linearly from 0 over so
@@ -52,10 +51,11 @@ class MaskAutoLabeler(BaseModel):
         data_preprocessor: config of the MALDataPreprocessor.
         init_cfg: dict(type='Pretrained', checkpoint=...) for the weights of a whole labeler,
             teacher included.
-    """
 
-    # values of `refine` that labeling may ask for
-    refinements = REFINEMENTS
+    Raises:
+        ValueError: unknown `crf_view` or `shrink`, or a `cls_loss` that the network has no vectors
+            for.
+    """
 
     def __init__(
         self,
@@ -64,6 +64,8 @@ class MaskAutoLabeler(BaseModel):
         crf_loss: dict | None = None,
         cls_loss: dict | None = None,
         start_loss: dict | None = None,
+        crf_view: str = 'clean',
+        shrink: str = 'area',
         use_teacher: bool = True,
         mil_ramp_iters: int = 0,
         crf_ramp_iters: int = 0,
@@ -71,6 +73,9 @@ class MaskAutoLabeler(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        for name, value, known in (('crf_view', crf_view, CRF_VIEWS), ('shrink', shrink, SHRINKS)):
+            if value not in known:
+                raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
         # built here: mmengine's own registry would look in the scope that happens to be current
         preprocessor = MODELS.build({'type': 'MALDataPreprocessor', **(data_preprocessor or {})})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -82,14 +87,18 @@ class MaskAutoLabeler(BaseModel):
             self.teacher.requires_grad_(False)
         self.mil_loss = MODELS.build({'type': 'MILLoss', **(mil_loss or {})})
         self.crf_loss = MODELS.build({'type': 'CRFLoss', **(crf_loss or {})})
-        self.cls_loss = cls_loss and MODELS.build(
-            {'type': 'ClassificationLoss', 'in_channels': self.student.encoder.out_channels}
-            | cls_loss
-        )
+        self.cls_loss = self._build_cls_loss(cls_loss) if cls_loss else None
         self.start_loss = start_loss and MODELS.build({'type': 'StartMaskLoss', **start_loss})
+        self.crf_view = crf_view
+        self.shrink = shrink
         self.mil_ramp_iters = mil_ramp_iters
         self.crf_ramp_iters = crf_ramp_iters
         self.test_cfg = dict(test_cfg or {})
+
+    def _build_cls_loss(self, config: dict) -> ClassificationLoss:
+        config = {'type': 'ClassificationLoss', 'source': 'instance_head', **config}
+        in_channels = self.student.class_channels(config['source'])
+        return MODELS.build(config, default_args=dict(in_channels=in_channels))
 
     def init_weights(self) -> None:
         """Initialise the student, copy it to the teacher, then load what `init_cfg` names."""
@@ -130,31 +139,47 @@ class MaskAutoLabeler(BaseModel):
             data_samples: unused.
 
         Returns:
-            Scalars `loss_mil`, `loss_crf`, perhaps `loss_cls` and `loss_start`, and for the log
-            `box_fill`: the share of the box that the student marks (0 empty, 1 the whole box).
+            Scalars `loss_mil`, `loss_crf`, perhaps `loss_deep` (both, of a decoder's earlier
+            layers), `loss_cls` and `loss_start`, and for the log `box_fill`: the share of the box
+            that the student marks (0 empty, 1 the whole box).
         """
-        box_areas = inputs['box_areas']
-        feature = self.student.encode(inputs['student_images'])
-        student_probs = self.student.decode(feature, box_areas).float().sigmoid()
+        feature, class_token = self._encode_student(inputs['student_images'])
+        *earlier_probs, student_probs = (
+            logits.float().sigmoid()
+            for logits in self.student.decode_layers(feature, inputs['box_areas'])
+        )
         teacher_probs = self._teacher_probs(inputs, feature, student_probs)
 
         colours, box_masks = self.mask_frame(inputs, student_probs.shape[-1])
-        loss_mil = self.mil_loss(student_probs, box_masks)
-        loss_crf = self.crf_loss(colours, student_probs, teacher_probs, box_masks)
+        labels = self.crf_loss.refine(colours, student_probs, teacher_probs, box_masks)
+
+        def judge(probs: Tensor) -> tuple[Tensor, Tensor]:
+            return (
+                _ramp(self.mil_ramp_iters) * self.mil_loss(probs, box_masks),
+                _ramp(self.crf_ramp_iters) * self.crf_loss(probs, labels),
+            )
+
+        loss_mil, loss_crf = judge(student_probs)
         losses = dict(
-            loss_mil=_ramp(self.mil_ramp_iters) * loss_mil,
-            loss_crf=_ramp(self.crf_ramp_iters) * loss_crf,
+            loss_mil=loss_mil,
+            loss_crf=loss_crf,
             box_fill=(student_probs.detach() * box_masks).sum() / box_masks.sum().clamp(min=1e-6),
         )
+        if earlier_probs:
+            losses['loss_deep'] = sum(sum(judge(probs)) for probs in earlier_probs)
         if self.cls_loss:
-            losses['loss_cls'] = self.cls_loss(
-                feature, student_probs, inputs['labels'], inputs['is_background']
-            )
+            vectors = self.student.class_vectors(self.cls_loss.source, feature, class_token)
+            losses['loss_cls'] = self.cls_loss(vectors, inputs['labels'], inputs['is_background'])
         if self.start_loss and 'start_masks' in inputs:
             masks = inputs['start_masks'][:, None]
             masks = F.interpolate(masks, student_probs.shape[1:], mode='area')[:, 0]
             losses['loss_start'] = self.start_loss(student_probs, masks, _progress())
         return losses
+
+    def _encode_student(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.cls_loss and self.cls_loss.source == 'class_token':
+            return self.student.encode_with_class_token(images)
+        return self.student.encode(images), None
 
     @torch.no_grad()
     def _teacher_probs(
@@ -170,8 +195,19 @@ class MaskAutoLabeler(BaseModel):
     def mask_frame(self, inputs: dict[str, Tensor], size: int) -> tuple[Tensor, Tensor]:
         """Colours (N, 3, s, s) and box masks (N, s, s) at the masks' size; background: no box."""
         images = inputs['images']
-        colours = F.interpolate(images, (size, size), mode='area')
-        box_masks = draw_box_masks(inputs['crop_boxes'], images.shape[-1], size)
+        if self.crf_view == 'student':  # without one where there is no training
+            images = inputs.get('student_images', images)
+        S = images.shape[-1]
+        if self.shrink == 'area':
+            colours = F.interpolate(images, (size, size), mode='area')
+            box_masks = draw_box_masks(inputs['crop_boxes'], S, size)
+        else:
+            pixel_masks = draw_box_masks(inputs['crop_boxes'], S, S)[:, None]
+            colours, box_masks = (
+                F.interpolate(maps, (size, size), mode='bilinear', align_corners=False)
+                for maps in (images, pixel_masks)
+            )
+            box_masks = box_masks[:, 0]
         if 'is_background' in inputs:
             box_masks = box_masks * ~inputs['is_background'][:, None, None]
         return colours, box_masks
@@ -192,113 +228,6 @@ class MaskAutoLabeler(BaseModel):
             all_reduce(values, op='mean')
             log_vars = dict(zip(log_vars, values, strict=True))
         return loss, log_vars
-
-    @torch.no_grad()
-    def predict_probs(
-        self,
-        images: Tensor,
-        crop_boxes: Tensor,
-        box_areas: Tensor,
-        network: str = 'teacher',
-        flip: bool = False,
-        refine: str = 'none',
-    ) -> Tensor:
-        """Mask probabilities on the crop.
-
-        Source: released behaviour: `predict_maps` bilinear to the crop, sigmoid, times the box
-        mask.
-
-        Args:
-            images, crop_boxes, box_areas, network, flip, refine: see `predict_maps`.
-
-        Returns:
-            (N, S, S) float32 in [0, 1], zero outside the box.
-        """
-        S = images.shape[-1]
-        probs = _resize(self.predict_maps(images, crop_boxes, box_areas, network, flip, refine), S)
-        if refine != 'mean-field':  # then they are logits
-            probs.sigmoid_()
-        return probs.mul_(draw_box_masks(crop_boxes, S, S))
-
-    @torch.no_grad()
-    def predict_maps(
-        self,
-        images: Tensor,
-        crop_boxes: Tensor,
-        box_areas: Tensor,
-        network: str = 'teacher',
-        flip: bool = False,
-        refine: str = 'none',
-    ) -> Tensor:
-        """What the networks say, at their own size.
-
-        Source: released behaviour: mean of the networks' logits, then of both flips.
-
-        Args:
-            images: (N, 3, S, S) normalised.
-            crop_boxes: (N, 4) in crop pixels.
-            box_areas: (N,) in image px^2, on the CPU.
-            network: 'teacher', 'student' or 'both'.
-            flip: also look at the mirrored crop.
-            refine: one of `REFINEMENTS`; neither is in the released code. 'mean-field' averages
-                with the CRF loss's labels, 'instant' lets the mask flow between like tokens.
-
-        Returns:
-            (N, s, s) float32, mask logits; with 'mean-field' probabilities.
-
-        Raises:
-            ValueError: unknown `network` or `refine`.
-        """
-        for name, value, known in (
-            ('network', network, NETWORKS),
-            ('refine', refine, REFINEMENTS),
-        ):
-            if value not in known:
-                raise ValueError(f'`{name}` must be one of {known}, got {value!r}')
-        networks = dict(
-            teacher=[self.teacher], student=[self.student], both=[self.student, self.teacher]
-        )[network]
-        shared_encoder = self.student.encoder is self.teacher.encoder
-
-        def look(view: Tensor) -> tuple[Tensor, Tensor]:
-            logits, feature = [], None
-            for net in networks:
-                if feature is None or not shared_encoder:
-                    feature = net.encode(view)
-                logits.append(net.decode(feature, box_areas).float())
-            return torch.stack(logits).mean(0), feature
-
-        logits, feature = look(images)
-        if flip:
-            logits = (logits + look(images.flip(-1))[0].flip(-1)) / 2
-        if refine == 'none':
-            return logits
-        if refine == 'instant':
-            tokens = networks[-1].last_layer(feature)
-            return walk_logits(logits, tokens, crop_boxes, images.shape[-1])
-        probs = logits.sigmoid()
-        frame = self.mask_frame(dict(images=images, crop_boxes=crop_boxes), probs.shape[-1])
-        labels = self.crf_loss.mean_field(frame[0], probs, frame[1])
-        # the average keeps the network's own doubt, which the quality of the mask is read from
-        return (probs + labels) / 2
-
-    def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
-        """Attach `pred_instances` with `mask_probs` (1, S, S), crop frame, to each data sample."""
-        probs = self.predict_probs(
-            inputs['images'],
-            inputs['crop_boxes'],
-            inputs['box_areas'],
-            self.test_cfg.get('network', 'teacher'),
-            self.test_cfg.get('flip', False),
-            refinement_name(self.test_cfg.get('refine', 'none')),
-        )
-        for sample, mask_probs in zip(data_samples, probs, strict=True):
-            sample.pred_instances = InstanceData(mask_probs=mask_probs[None])
-        return data_samples
-
-
-def _resize(maps: Tensor, size: int) -> Tensor:
-    return F.interpolate(maps[:, None], (size, size), mode='bilinear', align_corners=False)[:, 0]
 
 
 def _ramp(iters: int) -> float:

@@ -123,7 +123,7 @@ def test_config_tells_the_architecture_and_how_the_authors_label(imported):
     }
     assert model.network.decoder.channels == 32
     assert model.test_cfg.to_dict() == {
-        'network': 'teacher',
+        'network': 'student',
         'flip': False,
         'crop_size': 512,
         'mask_threshold': 0.1,

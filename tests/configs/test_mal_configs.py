@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tiny_labeler import random_inputs, shrink
 
+from mal_mm.reproduce.paper_figures import figure
 from mal_mm.samples import make_shapes
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / 'configs' / 'mal'
@@ -90,6 +93,7 @@ def test_released_losses_and_ramps(load):
     model = load('vit_mae_base.py').model
     assert (model.mil_loss.loss_weight, model.crf_loss.loss_weight) == (4, 0.5)
     assert (model.mil_ramp_iters, model.crf_ramp_iters) == (1000, 4000)
+    assert (model.mil_loss.form, model.crf_view, model.shrink) == ('released', 'student', 'bilinear')
     assert model.crf_loss.mean_field.to_dict() == {
         'kernel_size': 3,
         'num_iters': 100,
@@ -157,8 +161,11 @@ def test_paper_differs_where_the_text_does(load):
     crop, decoder = crop_of(cfg), cfg.model.network.decoder
     assert (crop.crop_size, crop.expansion, crop.theta) == (512, 'paper', 1.2)
     assert (decoder.pool, decoder.num_fcs, decoder.upsample_before) == ('max', 1, 2)
+    # maps of 1/16, 1/8 and 1/4 of 512, masks of 512
+    assert (decoder.scales, decoder.mask_scale) == ((1, 2, 4), 16)
+    assert (cfg.model.mil_loss.form, cfg.model.crf_view) == ('paper', 'clean')
     mean_field = cfg.model.crf_loss.mean_field
-    assert (mean_field.zeta, mean_field.omega) == (0.5, 2)
+    assert (mean_field.zeta, mean_field.omega, mean_field.num_iters) == (0.5, 2, 300)
     assert (cfg.model.mil_ramp_iters, cfg.model.crf_ramp_iters) == (0, 0)
     dataset = cfg.train_dataloader.dataset
     assert (dataset.min_area, dataset.min_side) == (0, 0)
@@ -177,8 +184,8 @@ def test_paper_shares_the_rest(load):
     paper, released = load('vit_mae_base_paper.py'), load('vit_mae_base.py')
     for cfg in (paper, released):
         cfg.model.network.pop('decoder')
-        cfg.model.crf_loss.mean_field.update(zeta=0, omega=0)
-        cfg.model.update(mil_ramp_iters=0, crf_ramp_iters=0)
+        cfg.model.crf_loss.mean_field.update(zeta=0, omega=0, num_iters=0)
+        cfg.model.update(mil_ramp_iters=0, crf_ramp_iters=0, crf_view='', mil_loss=0)
     assert paper.model == released.model
     assert paper.custom_hooks == released.custom_hooks
     assert paper.train_cfg == released.train_cfg
@@ -189,6 +196,11 @@ def test_paper_schedule_is_one_cosine_to_zero(load):
     rates = np.array(learning_rates(load('vit_mae_base_paper.py'), 20)) / (1.5e-6 * 32)
     steps = np.arange(200)
     np.testing.assert_allclose(rates, (1 + np.cos(np.pi * steps / 200)) / 2, atol=5e-3)
+
+
+def test_a_small_set_takes_colours_and_boxes_as_measured_better(load):
+    model = load('small_set.py').model
+    assert (model.crf_view, model.shrink) == ('clean', 'area')
 
 
 # -- encoders -------------------------------------------------------------------------------------
@@ -202,17 +214,49 @@ def test_other_encoders_share_the_rest_with_the_released_recipe(load, name):
         cfg.model.test_cfg.pop('crop_size')
         cfg.pop('train_pipeline')
         crop_of(cfg).pop('crop_size')
-        cfg.optim_wrapper.pop('constructor', None)
-        cfg.optim_wrapper.pop('paramwise_cfg', None)
     assert other.to_dict() == released.to_dict()
 
 
-def test_large_encoders_decay_the_lr_drop_paths_and_checkpoint_activations(load):
-    for name, drop_path_rate in (('vit_mae_large.py', 0.2), ('vit_mae_huge.py', 0.3)):
+def test_large_encoders_are_trained_like_the_others_unless_asked_for_maes_recipe(load):
+    for name in ('vit_mae_large.py', 'vit_mae_huge.py'):
         cfg = load(name)
-        assert cfg.model.network.encoder.drop_path_rate == drop_path_rate
         assert cfg.model.network.encoder.with_cp
-        assert cfg.optim_wrapper.paramwise_cfg.to_dict() == {'layer_decay_rate': 0.75}
+        assert 'drop_path_rate' not in cfg.model.network.encoder
+        assert cfg.optim_wrapper == load('vit_mae_base.py').optim_wrapper
+    recipe = load('vit_mae_large_layer_decay.py')
+    assert recipe.optim_wrapper.paramwise_cfg.to_dict() == {'layer_decay_rate': 0.75}
+    assert recipe.model.network.encoder.drop_path_rate == 0.2
+    assert recipe.model.network.encoder.arch == 'large'
+
+
+def test_the_query_decoder_has_mask2formers_layers_and_supervision(load):
+    decoder = load('vit_mae_base_query.py').model.network.decoder
+    assert (decoder.num_layers, decoder.deep_supervision) == (9, True)
+
+
+@pytest.mark.parametrize(
+    ('name', 'table', 'row'),
+    [
+        ('vit_mae_base_fully_connected.py', '3', 'Fully connected decoder'),
+        ('vit_mae_base_fully_conv.py', '3', 'Fully convolutional decoder'),
+        ('convnext_base.py', '4', 'ConvNeXt-Base'),
+        ('swin_base.py', '4', 'Swin-Base'),
+        ('deit_small.py', '4', 'ViT-DeiT-Small'),
+        ('deit_base.py', '4', 'ViT-DeiT-Base'),
+        ('vit_mae_base.py', '4', 'ViT-MAE-Base'),
+        ('vit_mae_large.py', '4', 'ViT-MAE-Large'),
+    ],
+)
+def test_docstrings_state_the_papers_figures(name, table, row):
+    docstring = ast.get_docstring(ast.parse((CONFIG_DIR / name).read_text()))
+    for column in ('AP val', 'Ret. val'):
+        assert re.search(rf'\b{figure("MAL", table, row, column)}\b', docstring), column
+
+
+def test_docstrings_state_the_papers_hours():
+    for name, row in (('vit_mae_base.py', 'COCO'), ('vit_mae_base_lvis.py', 'LVIS')):
+        hours = figure('MAL', 'Sec. 4.2', f'hours on {row}')
+        assert f'about {hours} hours on 8 V100' in (CONFIG_DIR / name).read_text()
 
 
 # -- every config at reduced size -----------------------------------------------------------------
@@ -258,7 +302,9 @@ def boxes_only(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize('name', ['vit_mae_base.py', 'vit_mae_base_paper.py', 'vit_mae_large.py'])
+@pytest.mark.parametrize(
+    'name', ['vit_mae_base.py', 'vit_mae_base_paper.py', 'vit_mae_large_layer_decay.py']
+)
 def test_two_images_with_boxes_alone_train(load, boxes_only, tmp_path, name):
     cfg = shrink(load(name), boxes_only, tmp_path, batch_size=4)
     # after a warm-up of an epoch, whose first iteration has lr 0

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mal_mm.datasets import RoIDataset
 from mal_mm.datasets.background import find_background
@@ -104,6 +107,47 @@ def test_the_share_of_background_is_the_ratio(make_dataset):
     np.random.seed(0)
     background = [dataset.get_sample(i % 3)['is_background'] for i in range(2000)]
     assert abs(np.mean(background) - 0.25) < 0.03
+
+
+def painted_dataset(folder, expansion):
+    """20 black images, each with 2 boxes, a crowd and a box across the border, all white."""
+    random = np.random.RandomState(0)
+    images, annotations = [], []
+    for number in range(20):
+        pixels = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+        boxes = np.hstack([random.uniform(0, SIDE - 4, (3, 2)), random.uniform(3, 14, (3, 2))])
+        for bbox in (*boxes.tolist(), [random.uniform(-9, 35), -4, 10, 8.5]):
+            x0, y0, x1, y1 = bbox[0], bbox[1], bbox[0] + bbox[2], bbox[1] + bbox[3]
+            pixels[max(int(y0), 0) : int(y1) + 1, max(int(x0), 0) : int(x1) + 1] = 255
+            annotation = {'id': len(annotations), 'image_id': number, 'category_id': 1}
+            is_crowd = int(bbox == boxes[2].tolist())
+            annotations.append({**annotation, 'bbox': bbox, 'iscrowd': is_crowd})
+        name = f'{number}.png'
+        Image.fromarray(pixels).save(folder / name)
+        images.append({'id': number, 'file_name': name, 'width': SIDE, 'height': SIDE})
+    categories = [{'id': 1, 'name': 'cat'}]
+    (folder / 'ann.json').write_text(
+        json.dumps({'images': images, 'annotations': annotations, 'categories': categories})
+    )
+    pipeline = [
+        {'type': 'LoadImageFromFile', 'imdecode_backend': 'pillow'},
+        {'type': 'RoICrop', 'crop_size': 16, 'expansion': expansion},
+        {'type': 'RandomFlip', 'prob': 0.5},
+        {'type': 'PackRoIInputs'},
+    ]
+    boxes = {'type': 'CocoBoxDataset', 'data_root': str(folder), 'ann_file': 'ann.json'}
+    return RoIDataset(boxes, pipeline, background_ratio=0.8, views_per_box=4)
+
+
+@pytest.mark.parametrize('expansion', ['released', 'tight'])
+def test_no_crop_of_background_shows_a_pixel_of_any_box(tmp_path, expansion):
+    negatives, positives = [], []
+    for sample in painted_dataset(tmp_path, expansion):
+        of_its_kind = negatives if sample['data_samples'].is_background else positives
+        of_its_kind.append(sample['inputs'].max().item())
+    assert len(negatives) > 100
+    assert max(negatives) == 0
+    assert min(positives) > 200
 
 
 def test_crowds_and_small_boxes_are_no_background(make_dataset):

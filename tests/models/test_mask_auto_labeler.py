@@ -9,25 +9,18 @@ from mmdet.registry import MODELS, OPTIM_WRAPPERS
 from mmdet.structures import DetDataSample
 from mmengine import MessageHub
 from mmengine.structures import InstanceData
-from tiny_labeler import CROP_SIZE, model_config, random_inputs
+from tiny_labeler import (
+    CROP_SIZE,
+    TINY_ARCHS,
+    build,
+    frozen_config,
+    model_config,
+    part_networks,
+    random_inputs,
+)
 
 from mal_mm.geometry import draw_box_masks
-from mal_mm.instant import walk_logits
-from mal_mm.models import MaskAutoLabeler
 from mal_mm.models.losses import MeanField, dice_loss, mil_loss
-
-
-def build(**changes) -> MaskAutoLabeler:
-    torch.manual_seed(0)
-    return MODELS.build(model_config(**changes))
-
-
-def part_networks(labeler: MaskAutoLabeler) -> MaskAutoLabeler:
-    """Give the teacher other weights than the student's."""
-    with torch.no_grad():
-        for parameter in labeler.teacher.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return labeler
 
 
 @pytest.fixture
@@ -84,12 +77,6 @@ def test_student_is_initialised_from_pretrained_encoder_weights(labeler, tmp_pat
     other.init_weights()
     for network in (other.student, other.teacher):
         assert torch.equal(network.encoder.pos_embed, labeler.teacher.encoder.pos_embed)
-
-
-def frozen_config():
-    config = model_config()
-    config['network']['encoder']['frozen'] = True
-    return config
 
 
 def test_frozen_encoder_is_one_for_student_and_teacher():
@@ -261,113 +248,7 @@ def test_without_a_runner_the_loss_is_whole():
     assert build(mil_ramp_iters=1000).loss(random_inputs())['loss_mil'] > 0
 
 
-# -- prediction -----------------------------------------------------------------------------------
-
-
-def test_probabilities_follow_the_released_order_of_steps(labeler):
-    inputs = random_inputs()
-    images, boxes, areas = (inputs[name] for name in ('images', 'crop_boxes', 'box_areas'))
-    probs = labeler.predict_probs(images, boxes, areas, 'both', flip=True)
-
-    logits = 0
-    for network in (labeler.student, labeler.teacher):
-        mirrored = network(images.flip(-1), areas).flip(-1)
-        logits = logits + (network(images, areas) + mirrored) / 4
-    large = F.interpolate(logits[:, None], scale_factor=4, mode='bilinear', align_corners=False)
-    expected = large[:, 0].sigmoid() * draw_box_masks(boxes, CROP_SIZE, CROP_SIZE)
-    torch.testing.assert_close(probs, expected)
-
-
-def test_student_teacher_and_both_differ(labeler):
-    inputs = random_inputs()
-    arguments = [inputs[name] for name in ('images', 'crop_boxes', 'box_areas')]
-    student, teacher, both = (
-        labeler.predict_probs(*arguments, network) for network in ('student', 'teacher', 'both')
-    )
-    assert not torch.allclose(student, teacher)
-    low, high = torch.minimum(student, teacher), torch.maximum(student, teacher)
-    assert ((both >= low - 1e-6) & (both <= high + 1e-6)).all()
-
-
-def test_probabilities_vanish_outside_the_box_and_are_float32(labeler):
-    inputs = random_inputs()
-    arguments = [inputs[name] for name in ('images', 'crop_boxes', 'box_areas')]
-    with torch.autocast('cpu', torch.bfloat16):
-        probs = labeler.predict_probs(*arguments)
-    assert probs.shape == (3, CROP_SIZE, CROP_SIZE)
-    assert probs.dtype == torch.float32
-    inside = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE) > 0
-    assert not probs[~inside].any()
-    assert ((probs[inside] > 0) & (probs[inside] < 1)).all()
-
-
-@pytest.mark.parametrize('network', ['teacher', 'both'])
-def test_with_flip_a_mirrored_crop_gives_mirrored_probabilities(labeler, network):
-    inputs = random_inputs()
-    images, boxes, areas = (inputs[name] for name in ('images', 'crop_boxes', 'box_areas'))
-    mirrored_boxes = boxes.clone()
-    mirrored_boxes[:, 0], mirrored_boxes[:, 2] = CROP_SIZE - boxes[:, 2], CROP_SIZE - boxes[:, 0]
-    plain = labeler.predict_probs(images, boxes, areas, network, flip=True)
-    mirrored = labeler.predict_probs(images.flip(-1), mirrored_boxes, areas, network, flip=True)
-    torch.testing.assert_close(mirrored.flip(-1), plain)
-    without = labeler.predict_probs(images.flip(-1), mirrored_boxes, areas, network)
-    assert not torch.allclose(without.flip(-1), plain, atol=1e-4)
-
-
-def test_unknown_network_is_refused(labeler):
-    inputs = random_inputs()
-    with pytest.raises(ValueError, match=r"`network` must be one of .*, got 'mixed'"):
-        labeler.predict_probs(inputs['images'], inputs['crop_boxes'], inputs['box_areas'], 'mixed')
-
-
-def test_predict_attaches_what_test_cfg_asks_for():
-    labeler = part_networks(build(test_cfg={'network': 'student', 'flip': True}))
-    inputs = random_inputs()
-    samples = labeler(inputs, [DetDataSample() for _ in range(3)], mode='predict')
-    expected = labeler.predict_probs(
-        inputs['images'], inputs['crop_boxes'], inputs['box_areas'], 'student', flip=True
-    )
-    for sample, probs in zip(samples, expected, strict=True):
-        assert torch.equal(sample.pred_instances.mask_probs, probs[None])
-
-
-def test_instant_refinement_walks_between_like_tokens(labeler):
-    inputs = random_inputs()
-    images, boxes, areas = inputs['images'], inputs['crop_boxes'], inputs['box_areas']
-    for network, net in (('teacher', labeler.teacher), ('student', labeler.student)):
-        plain = labeler.predict_maps(images, boxes, areas, network, flip=True)
-        walked = labeler.predict_maps(images, boxes, areas, network, True, 'instant')
-        expected = walk_logits(plain, net.encoder(images), boxes, CROP_SIZE)
-        torch.testing.assert_close(walked, expected)
-        assert not torch.equal(walked, plain)
-    # of both networks the teacher's tokens
-    plain = labeler.predict_maps(images, boxes, areas, 'both')
-    walked = labeler.predict_maps(images, boxes, areas, 'both', refine='instant')
-    expected = walk_logits(plain, labeler.teacher.encoder(images), boxes, CROP_SIZE)
-    torch.testing.assert_close(walked, expected)
-
-
-@pytest.mark.parametrize(
-    ('refine', 'meant'), [(False, 'none'), (True, 'mean-field'), ('instant', 'instant')]
-)
-def test_predict_refines_as_configs_old_and_new_say(refine, meant):
-    labeler = part_networks(build(test_cfg={'refine': refine}))
-    inputs = random_inputs()
-    samples = labeler(inputs, [DetDataSample() for _ in range(3)], mode='predict')
-    expected = labeler.predict_probs(
-        inputs['images'], inputs['crop_boxes'], inputs['box_areas'], refine=meant
-    )
-    for sample, probs in zip(samples, expected, strict=True):
-        assert torch.equal(sample.pred_instances.mask_probs, probs[None])
-    assert ((expected >= 0) & (expected <= 1)).all()
-
-
-def test_unknown_refinement_is_refused(labeler):
-    inputs = random_inputs()
-    with pytest.raises(ValueError, match=r"`refine` must be one of .*, got 'crf'"):
-        labeler.predict_probs(
-            inputs['images'], inputs['crop_boxes'], inputs['box_areas'], refine='crf'
-        )
+# -- as a model ----------------------------------------------------------------------------------
 
 
 def test_batch_of_samples_goes_through_preprocessor_and_optimiser():
@@ -441,33 +322,115 @@ def test_a_background_crop_is_pushed_down_and_has_no_box():
     assert seen['masks'][0].any() and not seen['masks'][1].any()
 
 
-@pytest.mark.parametrize('target', ['objectness', 'category', 'mask_category'])
-def test_a_classification_loss_is_one_more_loss(target):
-    labeler = build(cls_loss={'target': target, 'num_classes': 3})
-    inputs = random_inputs()
-    inputs['labels'] = torch.tensor([0, 1, 2])
-    inputs['is_background'] = torch.tensor([False, False, True])
+def class_inputs():
+    is_background = torch.tensor([False, False, True])
+    return {**random_inputs(), 'labels': torch.tensor([0, 1, 2]), 'is_background': is_background}
+
+
+@pytest.mark.parametrize('source', ['instance_head', 'encoder', 'class_token'])
+def test_a_classification_loss_reads_what_it_names(source):
+    labeler, inputs = build(cls_loss={'source': source, 'num_classes': 3}), class_inputs()
     losses = labeler.loss(inputs)
-    total, log = labeler.parse_losses(losses)
-    assert log['loss_cls'] > 0
-    total.backward()
-    assert labeler.cls_loss.fc.weight.grad.any()
+    student, images = labeler.student, inputs['student_images']
+    feature = student.encoder(images)
+    if source == 'encoder':
+        vectors = feature.mean((2, 3))
+    elif source == 'instance_head':
+        first = student.decoder.instance_head.fcs[0]
+        vectors = feature.mean((2, 3)) @ first.weight.T + first.bias
+    else:
+        encoder = student.encoder  # the blocks, with nothing but the class token kept
+        tokens = encoder.patch_embed(images)[0]
+        tokens = torch.cat([encoder.cls_token.expand(3, -1, -1), tokens], 1) + encoder.pos_embed
+        vectors = encoder.ln1(encoder.layers[0](tokens))[:, 0]
+    logits = labeler.cls_loss.fcs(vectors[:2])  # the third crop is background
+    torch.testing.assert_close(
+        losses['loss_cls'], F.cross_entropy(logits, torch.tensor([0, 1])), atol=1e-5, rtol=1e-4
+    )
+    losses['loss_cls'].backward()
+    reached = {name.split('.')[0] for name, p in student.named_parameters() if p.grad is not None}
+    assert reached == ({'encoder', 'decoder'} if source == 'instance_head' else {'encoder'})
     assert 'loss_cls' not in build().loss(inputs)
 
 
-def test_a_shared_encoder_sees_a_crop_once_for_both_networks():
-    labeler = part_networks(MODELS.build(frozen_config())).eval()
-    calls = []
-    labeler.student.encoder.register_forward_hook(lambda *_: calls.append(1))
+def test_networks_without_the_vectors_of_a_classification_loss_are_refused():
+    swin = model_config(cls_loss={'source': 'class_token', 'num_classes': 3})
+    swin['network']['encoder'] = {'type': 'SwinEncoder', 'arch': dict(TINY_ARCHS['SwinEncoder'])}
+    with pytest.raises(ValueError, match=r'needs a plain ViT \(ViTEncoder\).*got SwinEncoder'):
+        MODELS.build(swin)
+    conv = model_config(cls_loss={'source': 'instance_head', 'num_classes': 3})
+    conv['network']['decoder'] = {'type': 'FullyConvDecoder', 'channels': 4}
+    with pytest.raises(ValueError, match='needs an AttentionDecoder, got FullyConvDecoder'):
+        MODELS.build(conv)
+
+
+# -- colours and box masks of the CRF -------------------------------------------------------------
+
+
+def test_released_colours_are_the_students_and_shrink_to_the_mean_of_the_inner_four():
+    labeler = build(crf_view='student', shrink='bilinear')
     inputs = random_inputs()
-    both = labeler.predict_probs(
-        inputs['images'], inputs['crop_boxes'], inputs['box_areas'], network='both'
+    inputs['crop_boxes'] = torch.tensor([[4.0, 6, 27, 21], [3, 1, 30, 31], [10, 9, 12, 13]])
+    pixels = torch.zeros(3, CROP_SIZE, CROP_SIZE)
+    for mask, (x0, y0, x1, y1) in zip(pixels, inputs['crop_boxes'].int().tolist(), strict=True):
+        mask[y0:y1, x0:x1] = 1
+
+    def inner_four(maps):  # of each 4 x 4 pixels; slowly, by Python's own indices
+        small = torch.zeros(*maps.shape[:-2], 8, 8)
+        for row in range(8):
+            for column in range(8):
+                inner = maps[..., 4 * row + 1 : 4 * row + 3, 4 * column + 1 : 4 * column + 3]
+                small[..., row, column] = inner.mean((-2, -1))
+        return small
+
+    colours, box_masks = labeler.mask_frame(inputs, 8)
+    torch.testing.assert_close(colours, inner_four(inputs['student_images']))
+    torch.testing.assert_close(box_masks, inner_four(pixels))
+    # a left border at 6 of 4 cells' 4 px halves its cell; a box of 2 x 4 px falls between samples
+    assert box_masks[0, 1:6, 3].tolist() == [0.5, 1, 1, 1, 0]
+    assert box_masks[2].max() == 0.5
+
+
+def test_clean_colours_are_the_teachers_and_shrink_to_the_mean_of_all():
+    inputs = random_inputs()
+    for labeler in (build(), build(crf_view='student', shrink='area')):
+        view = 'student_images' if labeler.crf_view == 'student' else 'images'
+        colours, box_masks = labeler.mask_frame(inputs, 8)
+        torch.testing.assert_close(colours, F.avg_pool2d(inputs[view], 4))
+        whole = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE)
+        torch.testing.assert_close(box_masks, F.avg_pool2d(whole[:, None], 4)[:, 0])
+    del inputs['student_images']  # labeling has none
+    assert torch.equal(
+        build(crf_view='student').mask_frame(inputs, 8)[0], build().mask_frame(inputs, 8)[0]
     )
-    assert len(calls) == 1
-    student, teacher = (
-        net(inputs['images'], inputs['box_areas']) for net in (labeler.student, labeler.teacher)
+    with pytest.raises(ValueError, match=r"`crf_view` must be one of .*, got 'teacher'"):
+        build(crf_view='teacher')
+    with pytest.raises(ValueError, match=r"`shrink` must be one of .*, got 'bicubic'"):
+        build(shrink='bicubic')
+
+
+# -- networks -------------------------------------------------------------------------------------
+
+
+def test_every_layer_of_the_query_decoder_is_judged_by_the_same_labels():
+    decoder = {'type': 'QueryDecoder', 'channels': 8, 'num_heads': 2, 'num_layers': 2}
+    network = {**model_config()['network'], 'decoder': decoder}
+    labeler, inputs = part_networks(build(network=network)).train(), random_inputs()
+    losses = labeler.loss(inputs)
+
+    feature = labeler.student.encoder(inputs['student_images'])
+    layers = labeler.student.decoder.decode_layers(feature, inputs['box_areas'])
+    *earlier, last = (logits.sigmoid() for logits in layers)
+    assert len(earlier) == 2  # of the query as it is learned, and after the first layer
+    teacher = labeler.teacher(inputs['images'], inputs['box_areas']).sigmoid()
+    colours, boxes = labeler.mask_frame(inputs, 8)
+    labels = labeler.crf_loss.mean_field(colours, (last + teacher) / 2, boxes)
+    torch.testing.assert_close(losses['loss_mil'], 4 * mil_loss(last, boxes).mean())
+    expected = sum(
+        4 * mil_loss(probs, boxes).mean() + 0.5 * dice_loss(probs, labels).mean()
+        for probs in earlier
     )
-    logits = ((student + teacher) / 2)[:, None]
-    probs = F.interpolate(logits, (CROP_SIZE, CROP_SIZE), mode='bilinear')[:, 0].sigmoid()
-    box_masks = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE)
-    torch.testing.assert_close(both, probs * box_masks)
+    torch.testing.assert_close(losses['loss_deep'], expected)
+
+    light = {**network, 'decoder': {**decoder, 'deep_supervision': False}}
+    assert 'loss_deep' not in build(network=light).train().loss(inputs)

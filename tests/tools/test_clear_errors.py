@@ -203,13 +203,13 @@ def test_nothing_to_train_on_is_said(tmp_path, change, sentence):
 
 
 def train(config, *words, wait_for: str | None = None) -> tuple[int, str]:
-    """Status and stderr; with `wait_for`, Ctrl-C once that is in the output."""
+    """Status and output; with `wait_for`, Ctrl-C once that is in the output."""
     process = subprocess.Popen(
         [sys.executable, str(TOOLS / 'train.py'), str(config), *words],
         cwd=config.parent,
         env=cpu_environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
@@ -217,9 +217,9 @@ def train(config, *words, wait_for: str | None = None) -> tuple[int, str]:
         assert line, process.communicate()
     if wait_for is not None:
         process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=90)
-    assert 'Traceback' not in stderr
-    return process.returncode, stderr
+    said, _ = process.communicate(timeout=90)
+    assert 'Traceback' not in said
+    return process.returncode, said
 
 
 @pytest.mark.slow
@@ -229,7 +229,7 @@ def test_ctrl_c_in_training_says_how_to_go_on(tiny_config):
         'train_cfg.max_epochs=1000',
         'default_hooks.checkpoint.interval=1000',
     ]
-    status, said = train(tiny_config, *words, wait_for='Epoch(train)')
+    status, said = train(tiny_config, *words, wait_for='training: ')
     assert status == 130
     assert 'interrupted; the same command with --resume goes on from the last check' in said
 

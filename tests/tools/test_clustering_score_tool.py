@@ -7,7 +7,7 @@ import pytest
 from sharp_labeler import write_sharp_labeler
 
 from mal_mm.apis import MaskLabeler
-from mal_mm.evaluation.clustering_score import score_file
+from mal_mm.reproduce.clustering_score import score_file
 from mal_mm.samples import make_shapes
 
 
@@ -69,4 +69,4 @@ def test_the_weights_of_a_checkpoint_are_scored(folder, tool, capsys):
 def test_a_refusal_is_one_line(tool, capsys, arguments, reason):
     assert tool.main(arguments) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith('error: ') and reason in last
+    assert last.startswith('clustering_score: ') and reason in last

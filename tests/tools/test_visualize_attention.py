@@ -65,7 +65,7 @@ def test_a_refusal_is_one_line(folder, tool, monkeypatch, capsys, arguments, rea
     monkeypatch.chdir(folder)
     assert tool.main(['labeler.py', 'labeler.pth', *arguments]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith('error: ') and reason in last
+    assert last.startswith('visualize_attention: ') and reason in last
     assert not (folder / 'attention.png').exists()
 
 

@@ -16,6 +16,7 @@ from ...geometry import (
     crop_window,
     expand_fixed,
     expand_randomly,
+    tight_window,
 )
 
 
@@ -23,15 +24,17 @@ from ...geometry import (
 class RoICrop(BaseTransform):
     """Expand the box, cut the window out, resize it to a square.
 
-    Reads `img` (H, W, 3) uint8 and `box` (4,) xyxy in image pixels. Writes `img` (the crop),
-    `img_shape`, `window` (4,) and `gt_bboxes`, the box in crop pixels, so that mmdet's own
-    RandomFlip and PackDetInputs go on. A `start_mask` (H, W), see LoadStartMask, becomes the
-    crop's `gt_masks`; nothing of it lies outside the image, however that is padded.
+    Reads `img` (H, W, 3) uint8, `box` (4,) xyxy in image pixels and, where it is there,
+    `is_background`. Writes `img` (the crop), `img_shape`, `window` (4,) and `gt_bboxes`, the box
+    in crop pixels, so that mmdet's own RandomFlip and PackDetInputs go on. A `start_mask` (H, W),
+    see LoadStartMask, becomes the crop's `gt_masks`; nothing of it lies outside the image, however
+    that is padded.
 
     Args:
         crop_size: side of the crop in pixels.
-        expansion: 'released' or 'paper' (random, see `geometry.expand_randomly`), or 'fixed'
-            (labeling).
+        expansion: 'released' or 'paper' (random, see `geometry.expand_randomly`), 'tight' (the
+            box's own pixels), or 'fixed' (labeling). A box on background (`is_background`) is
+            always cut out tight: expanded, it would show the objects around.
         theta: largest random expansion in halves of the box side (paper and released 1.2; Table 5
             tries 0.6 to 1.6).
         margin: expansion of every side for 'fixed', in halves of the box side.
@@ -71,7 +74,9 @@ class RoICrop(BaseTransform):
         """Crop; see the class."""
         image, box = results['img'], results['box']
         visible = clip_boxes(box, image.shape[:2])
-        if self.expansion == 'fixed':
+        if self.expansion == 'tight' or results.get('is_background'):
+            window = tight_window(visible, image.shape[:2])
+        elif self.expansion == 'fixed':
             window = expand_fixed(visible, self.margin)[0]
         else:
             # the global generator: mmengine seeds it per worker, RoIDataset per fixed view

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ...formats.boxes import SIZE_BOUNDS
-from .heads import InstanceHead, PixelHead, SizeBins
+from .heads import InstanceHead, PixelHead, SizeBins, base_map
 
 
 @MODELS.register_module()
@@ -25,7 +25,8 @@ class AttentionDecoder(nn.Module):
         channels: width of both heads.
         pool, num_fcs: see `InstanceHead`.
         upsample_before: see `PixelHead`.
-        area_bounds, scales: see `SizeBins`.
+        area_bounds, scales, mask_scale: see `SizeBins` (released scales 0.5, 1, 2 and masks at 4
+            times the map; paper 1, 2, 4 and 16 times, the crop's own size).
     """
 
     def __init__(
@@ -37,23 +38,24 @@ class AttentionDecoder(nn.Module):
         upsample_before: int = 3,
         area_bounds: Sequence[float] = SIZE_BOUNDS,
         scales: Sequence[float] = (0.5, 1, 2),
+        mask_scale: int = 4,
     ) -> None:
         super().__init__()
-        self.size_bins = SizeBins(area_bounds, scales)
+        self.size_bins = SizeBins(area_bounds, scales, mask_scale)
         self.instance_head = InstanceHead(in_channels, channels, pool, num_fcs)
         self.pixel_head = PixelHead(in_channels, channels, upsample_before)
 
-    def forward(self, feature: Tensor, box_areas: Tensor) -> Tensor:
+    def forward(self, feature: Tensor | Mapping[float, Tensor], box_areas: Tensor) -> Tensor:
         """Decode.
 
         Args:
-            feature: (N, C, h, w) map of the encoder.
+            feature: (N, C, h, w) map of the encoder, or a pyramid; see `SizeBins`.
             box_areas: (N,) box areas in image px^2, on the CPU.
 
         Returns:
-            (N, 4h, 4w) mask logits.
+            (N, m h, m w) mask logits, m = `mask_scale`.
         """
-        instance = self.instance_head(feature)  # before any resize of the map
+        instance = self.instance_head(base_map(feature))  # before any resize of the map
 
         def decode(members: Tensor, place: Tensor) -> Tensor:
             return torch.einsum('nc,nchw->nhw', instance[place], self.pixel_head(members))

@@ -22,14 +22,21 @@ class FullyConnectedDecoder(nn.Module):
         channels: width of the hidden layer.
         pool_size: side of the pooled map.
         mask_size: side of the predicted mask, before it is resized.
+        mask_scale: cells of the logits to one of the encoder's map, along each side.
     """
 
     def __init__(
-        self, in_channels: int, channels: int = 2048, pool_size: int = 7, mask_size: int = 28
+        self,
+        in_channels: int,
+        channels: int = 2048,
+        pool_size: int = 7,
+        mask_size: int = 28,
+        mask_scale: int = 4,
     ) -> None:
         super().__init__()
         self.pool_size = pool_size
         self.mask_size = mask_size
+        self.mask_scale = mask_scale
         self.fcs = nn.ModuleList(
             [
                 nn.Linear(in_channels * pool_size**2, channels),
@@ -38,9 +45,9 @@ class FullyConnectedDecoder(nn.Module):
         )
 
     def forward(self, feature: Tensor, box_areas: Tensor) -> Tensor:
-        """(N, C, h, w) map, (N,) box areas (unused) -> (N, 4h, 4w) mask logits."""
+        """(N, C, h, w) map, (N,) box areas (unused) -> (N, m h, m w) logits, m = `mask_scale`."""
         N, _, h, w = feature.shape
         pooled = F.adaptive_avg_pool2d(feature, self.pool_size).flatten(1)
         logits = self.fcs[1](self.fcs[0](pooled).relu())
         logits = logits.view(N, 1, self.mask_size, self.mask_size)
-        return resize(logits, size=(4 * h, 4 * w))[:, 0]
+        return resize(logits, size=(self.mask_scale * h, self.mask_scale * w))[:, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmdet.registry import MODELS
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class FullyConvDecoder(nn.Module):
         in_channels: channels of the encoder's map.
         channels: width of the convolutions.
         upsample_before: see `PixelHead`.
-        area_bounds, scales: see `SizeBins`.
+        area_bounds, scales, mask_scale: see `SizeBins`.
     """
 
     def __init__(
@@ -32,14 +32,15 @@ class FullyConvDecoder(nn.Module):
         upsample_before: int = 3,
         area_bounds: Sequence[float] = SIZE_BOUNDS,
         scales: Sequence[float] = (0.5, 1, 2),
+        mask_scale: int = 4,
     ) -> None:
         super().__init__()
-        self.size_bins = SizeBins(area_bounds, scales)
+        self.size_bins = SizeBins(area_bounds, scales, mask_scale)
         self.pixel_head = PixelHead(in_channels, channels, upsample_before)
         self.predictor = nn.Conv2d(channels, 1, 1)
 
-    def forward(self, feature: Tensor, box_areas: Tensor) -> Tensor:
-        """(N, C, h, w) map, (N,) box areas in image px^2 -> (N, 4h, 4w) mask logits."""
+    def forward(self, feature: Tensor | Mapping[float, Tensor], box_areas: Tensor) -> Tensor:
+        """(N, C, h, w) map or pyramid, (N,) box areas in image px^2 -> (N, m h, m w) logits."""
 
         def decode(members: Tensor, place: Tensor) -> Tensor:
             return self.predictor(self.pixel_head(members))[:, 0]

@@ -5,7 +5,7 @@ N crops, C channels of the encoder's map of h x w cells, D channels of the heads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -16,6 +16,11 @@ from torch import Tensor, nn
 def resize(x: Tensor, **kwargs: object) -> Tensor:
     """Bilinear, half-pixel centres, no antialiasing, as everywhere in the released network."""
     return F.interpolate(x, mode='bilinear', align_corners=False, **kwargs)
+
+
+def base_map(feature: Tensor | Mapping[float, Tensor]) -> Tensor:
+    """The map at the encoder's own resolution: of a pyramid the level of scale 1."""
+    return feature[1] if isinstance(feature, Mapping) else feature
 
 
 class InstanceHead(nn.Module):
@@ -43,10 +48,14 @@ class InstanceHead(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, D)."""
-        x = feature.amax((2, 3)) if self.pool == 'max' else feature.mean((2, 3))
-        for index, fc in enumerate(self.fcs):
-            x = fc(x.relu() if index else x)
+        x = self.first(feature)
+        for fc in self.fcs[1:]:
+            x = fc(x.relu())
         return x
+
+    def first(self, feature: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, D), what the first fully connected layer gives, before any ReLU."""
+        return self.fcs[0](feature.amax((2, 3)) if self.pool == 'max' else feature.mean((2, 3)))
 
 
 class PixelHead(nn.Module):
@@ -84,12 +93,15 @@ class SizeBins(nn.Module):
         area_bounds: box areas in image px^2 between the bins; bins are half-open, [0, b0),
             [b0, b1), [b1, inf).
         scales: resize factor of the encoder's map in each bin.
+        mask_scale: cells of the logits to one of the encoder's map, along each side.
 
     Raises:
         ValueError: `scales` is not one longer than `area_bounds`, or the bounds do not grow.
     """
 
-    def __init__(self, area_bounds: Sequence[float], scales: Sequence[float]) -> None:
+    def __init__(
+        self, area_bounds: Sequence[float], scales: Sequence[float], mask_scale: int = 4
+    ) -> None:
         super().__init__()
         if len(scales) != len(area_bounds) + 1:
             raise ValueError(
@@ -99,38 +111,47 @@ class SizeBins(nn.Module):
             raise ValueError(f'`area_bounds` must grow, got {area_bounds}')
         self.area_bounds = tuple(area_bounds)
         self.scales = tuple(scales)
+        self.mask_scale = mask_scale
 
     def forward(
-        self, feature: Tensor, box_areas: Tensor, decode: Callable[[Tensor, Tensor], Tensor]
+        self,
+        feature: Tensor | Mapping[float, Tensor],
+        box_areas: Tensor,
+        decode: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
         """Decode bin by bin.
 
         Args:
-            feature: (N, C, h, w) map of the encoder.
+            feature: (N, C, h, w) map of the encoder; or a pyramid, see ViTFPN: for each of
+                `scales` a map, used in place of the resized one.
             box_areas: (N,) box areas in image px^2, on the CPU (they choose the graph; on the
                 device every batch would wait for them).
             decode: (resized maps (M, C, h', w') of one bin, their indices (M,)) -> (M, H', W')
                 logits of any size.
 
         Returns:
-            (N, 4h, 4w) mask logits.
+            (N, m h, m w) mask logits, m = `mask_scale`.
         """
-        N, _, h, w = feature.shape
+        base = base_map(feature)
+        N, _, h, w = base.shape
+        size = (self.mask_scale * h, self.mask_scale * w)
         bins = torch.bucketize(
             box_areas.cpu(), torch.tensor(self.area_bounds, dtype=box_areas.dtype), right=True
         )
-        logits = feature.new_zeros(N, 4 * h, 4 * w)
+        logits = base.new_zeros(N, *size)
         parts, places = [], []
         for index, scale in enumerate(self.scales):
             place = (bins == index).nonzero()[:, 0]
             if not len(place):
                 continue
-            place = place.to(feature.device, non_blocking=True)
-            members = feature[place]
-            if scale != 1:
-                members = resize(members, scale_factor=scale)
+            place = place.to(base.device, non_blocking=True)
+            if isinstance(feature, Mapping):
+                members = feature[scale][place]
+            else:
+                members = base[place]
+                members = resize(members, scale_factor=scale) if scale != 1 else members
             part = decode(members, place)
-            parts.append(resize(part[:, None], size=(4 * h, 4 * w))[:, 0])
+            parts.append(resize(part[:, None], size=size)[:, 0])
             places.append(place)
         if not parts:
             return logits

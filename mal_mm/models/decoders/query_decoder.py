@@ -17,23 +17,29 @@ class QueryDecoder(BaseModule):
 
     Source: MAL, arXiv 2301.03992, Fig. 4 and Table 3 (no reasonable result there); the layers and
     the order of Mask2Former, arXiv 2112.01527, Sec. 3.2: each layer looks only where the mask of
-    the layer before it is, or everywhere while that mask is empty. Trained on its last mask alone.
+    the layer before it is, or everywhere while that mask is empty. Every layer reads the one map
+    that the encoder gives; Mask2Former has maps of three sizes, which its layers read by turns.
 
     Args:
         in_channels: channels of the encoder's map.
         channels: width of query and pixel vectors, divisible by `num_heads` and by 2.
-        num_layers: transformer layers.
+        num_layers: transformer layers (Mask2Former: 9).
+        deep_supervision: in training give the mask of the query as it is learned and after each
+            layer, all of which the losses judge, as Mask2Former does; False: the last one alone.
         num_heads: heads of the attention.
         upsample_before: see `PixelHead`.
+        mask_scale: cells of the logits to one of the encoder's map, along each side.
     """
 
     def __init__(
         self,
         in_channels: int,
         channels: int = 256,
-        num_layers: int = 3,
+        num_layers: int = 9,
+        deep_supervision: bool = True,
         num_heads: int = 8,
         upsample_before: int = 3,
+        mask_scale: int = 4,
     ) -> None:
         super().__init__()
         attention = dict(embed_dims=channels, num_heads=num_heads, dropout=0.0, batch_first=True)
@@ -46,7 +52,9 @@ class QueryDecoder(BaseModule):
             ),
             return_intermediate=True,
         )
+        self.deep_supervision = deep_supervision
         self.num_heads = num_heads
+        self.mask_scale = mask_scale
         self.input_proj = nn.Conv2d(in_channels, channels, 1)
         self.position = SinePositionalEncoding(channels // 2, normalize=True)
         self.query = nn.Parameter(torch.randn(1, 1, channels))
@@ -68,14 +76,18 @@ class QueryDecoder(BaseModule):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, feature: Tensor, box_areas: Tensor) -> Tensor:
-        """(N, C, h, w) map, (N,) box areas (unused) -> (N, 4h, 4w) mask logits."""
+        """(N, C, h, w) map, (N,) box areas (unused) -> (N, m h, m w) logits, m = `mask_scale`."""
+        return self.decode_layers(feature, box_areas)[-1]
+
+    def decode_layers(self, feature: Tensor, box_areas: Tensor) -> list[Tensor]:
+        """The logits that are trained, see `deep_supervision`; the last ones are `forward`'s."""
         N, _, h, w = feature.shape
         pixels = self.pixel_head(feature)
         keys = self.input_proj(feature).flatten(2).transpose(1, 2)
         everywhere = feature.new_zeros(N, h, w, dtype=torch.bool)
         key_position = self.position(everywhere).flatten(2).transpose(1, 2).to(keys.dtype)
         query = self.query.expand(N, -1, -1)
-        logits = self._predict(query, pixels)
+        layers = [self._predict(query, pixels)]
         for layer in self.transformer.layers:
             query = layer(
                 query=query,
@@ -83,10 +95,13 @@ class QueryDecoder(BaseModule):
                 value=keys,
                 query_pos=self.query_position.expand(N, -1, -1),
                 key_pos=key_position,
-                cross_attn_mask=self._outside(logits, h, w),
+                cross_attn_mask=self._outside(layers[-1], h, w),
             )
-            logits = self._predict(query, pixels)
-        return resize(logits[:, None], size=(4 * h, 4 * w))[:, 0]
+            layers.append(self._predict(query, pixels))
+        if not (self.training and self.deep_supervision):
+            layers = layers[-1:]
+        size = (self.mask_scale * h, self.mask_scale * w)
+        return [resize(logits[:, None], size=size)[:, 0] for logits in layers]
 
     def _predict(self, query: Tensor, pixels: Tensor) -> Tensor:
         embedding = self.mask_embed(self.transformer.post_norm(query))[:, 0]

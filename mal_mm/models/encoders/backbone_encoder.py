@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from mmengine.model import PretrainedInit
@@ -88,6 +89,9 @@ class BackboneEncoder:
         Raises:
             ValueError: H or W is not a multiple of `stride`.
         """
+        return self._checked(self._encode, image)
+
+    def _checked(self, encode: Callable[[Tensor], Any], image: Tensor) -> Any:
         H, W = image.shape[2:]
         if H % self.stride or W % self.stride:
             raise ValueError(
@@ -95,7 +99,7 @@ class BackboneEncoder:
                 'change `crop_size`'
             )
         with torch.no_grad() if self.frozen else nullcontext():
-            return self._encode(image)
+            return encode(image)
 
 
 _PRETRAINED = ('Pretrained', PretrainedInit)

@@ -141,7 +141,20 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
             self._freeze_stages()
         return self
 
+    def forward_with_class_token(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The map as `forward` gives it, and the class token (N, C) after the final norm.
+
+        Raises:
+            ValueError: the encoder has no class token, or as `forward`.
+        """
+        if self.cls_token is None:
+            raise ValueError('this ViT has no class token (`with_cls_token=False`)')
+        return self._checked(self._encode_tokens, image)
+
     def _encode(self, image: Tensor) -> Tensor:
+        return self._encode_tokens(image)[0]
+
+    def _encode_tokens(self, image: Tensor) -> tuple[Tensor, Tensor]:
         tokens, grid_hw = self.patch_embed(image)
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(len(image), -1, -1), tokens], dim=1)
@@ -156,4 +169,4 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
             if index in self.out_indices:
                 normed = self.ln1(tokens) if self.final_norm else tokens
                 maps.append(self._format_output(normed, grid_hw))
-        return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
+        return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0], normed[:, 0]

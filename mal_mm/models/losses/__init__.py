@@ -3,7 +3,7 @@
 from .classification_loss import ClassificationLoss
 from .crf_loss import CRFLoss
 from .mean_field import MeanField
-from .mil_loss import MILLoss, background_loss, dice_loss, mil_loss
+from .mil_loss import MILLoss, background_loss, dice_loss, mil_loss, mil_loss_printed
 from .start_mask_loss import StartMaskLoss
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     'background_loss',
     'dice_loss',
     'mil_loss',
+    'mil_loss_printed',
 ]

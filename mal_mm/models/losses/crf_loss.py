@@ -29,21 +29,20 @@ class CRFLoss(nn.Module):
     def refine(
         self, image: Tensor, student_probs: Tensor, teacher_probs: Tensor, box_masks: Tensor
     ) -> Tensor:
-        """Refined labels, (N, H, W) uint8; arguments as in `forward`."""
-        mean_probs = (student_probs.detach().float() + teacher_probs.detach().float()) / 2
-        return self.mean_field(image, mean_probs, box_masks)
-
-    def forward(
-        self, image: Tensor, student_probs: Tensor, teacher_probs: Tensor, box_masks: Tensor
-    ) -> Tensor:
-        """Scalar loss.
+        """Refined labels of the average of both networks.
 
         Args:
             image: (N, C, H, W) normalised colours at the masks' size.
-            student_probs: (N, H, W) in [0, 1]; gradients flow into these only.
-            teacher_probs: (N, H, W) in [0, 1].
+            student_probs, teacher_probs: (N, H, W) in [0, 1].
             box_masks: (N, H, W) share of the cell inside the box.
+
+        Returns:
+            (N, H, W) uint8.
         """
-        labels = self.refine(image, student_probs, teacher_probs, box_masks)
+        mean_probs = (student_probs.detach().float() + teacher_probs.detach().float()) / 2
+        return self.mean_field(image, mean_probs, box_masks)
+
+    def forward(self, student_probs: Tensor, labels: Tensor) -> Tensor:
+        """Scalar loss of (N, H, W) probabilities against the labels of `refine`."""
         with torch.autocast(student_probs.device.type, enabled=False):
             return self.loss_weight * dice_loss(student_probs.float(), labels).mean()

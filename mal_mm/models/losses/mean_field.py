@@ -56,7 +56,7 @@ class MeanField(nn.Module):
 
     Args:
         kernel_size: side of the neighbourhood, odd.
-        num_iters: number of iterations, >= 0.
+        num_iters: number of iterations, >= 0 (released 100; the paper: until convergence).
         zeta: colour bandwidth in normalised colour units (released 0.1, paper 0.5).
         omega: weight of the pairwise potential (released: 1, that is none; paper 2).
         clamp: probabilities stay in this range, symmetric about 0.5.

@@ -60,6 +60,30 @@ def mil_loss(mask_probs: Tensor, box_masks: Tensor) -> Tensor:
     return columns + rows
 
 
+def mil_loss_printed(mask_probs: Tensor, box_masks: Tensor) -> Tensor:
+    """`mil_loss` as the paper prints it: one dice over all bags, the maxima squared in it.
+
+    1 - 2 sum_i g_i m_i^2 / (sum_i m_i^2 + sum_i g_i^2), i over rows and columns, m_i the maximum
+    and g_i the label of bag i. With m_i^2 above the line, a bag without any mask gets no gradient.
+
+    Source: MAL, arXiv 2301.03992, Eq. (2).
+
+    Args:
+        mask_probs: (N, H, W) foreground probability in [0, 1].
+        box_masks: (N, H, W) share of the cell inside the box; a crop of nothing else than 0 gives
+            a loss of 1 whatever its mask.
+
+    Returns:
+        (N,) loss in [0, 1], unreduced and unweighted.
+    """
+    maxima, labels = (
+        torch.cat([maps.amax(dim=1), maps.amax(dim=2)], dim=1) for maps in (mask_probs, box_masks)
+    )
+    squares = maxima.square()
+    total = squares.sum(1) + labels.square().sum(1)
+    return 1 - 2 * (labels * squares).sum(1) / total.clamp(min=1e-6)
+
+
 def background_loss(mask_probs: Tensor) -> Tensor:
     """Push down every row and column of a crop that shows no object.
 
@@ -78,17 +102,27 @@ def background_loss(mask_probs: Tensor) -> Tensor:
     return -(1 - maxima).clamp(min=1e-6).log().mean(1)
 
 
+_FORMS = {'released': mil_loss, 'paper': mil_loss_printed}
+
+
 @MODELS.register_module()
 class MILLoss(nn.Module):
     """`mil_loss`, averaged over the batch and weighted; `background_loss` where there is no box.
 
     Args:
         loss_weight: factor of the mean (paper and released code: 4).
+        form: 'released' (`mil_loss`) or 'paper' (`mil_loss_printed`).
+
+    Raises:
+        ValueError: unknown `form`.
     """
 
-    def __init__(self, loss_weight: float = 4.0) -> None:
+    def __init__(self, loss_weight: float = 4.0, form: str = 'released') -> None:
         super().__init__()
+        if form not in _FORMS:
+            raise ValueError(f'`form` must be one of {tuple(_FORMS)}, got {form!r}')
         self.loss_weight = loss_weight
+        self.form = form
 
     def forward(self, mask_probs: Tensor, box_masks: Tensor) -> Tensor:
         """Scalar loss; shapes as in `mil_loss`. A crop whose box mask is all 0 shows no box."""
@@ -96,7 +130,7 @@ class MILLoss(nn.Module):
             mask_probs = mask_probs.float()
             losses = torch.where(
                 box_masks.amax((1, 2)) > 0,
-                mil_loss(mask_probs, box_masks),
+                _FORMS[self.form](mask_probs, box_masks),
                 background_loss(mask_probs),
             )
             return self.loss_weight * losses.mean()

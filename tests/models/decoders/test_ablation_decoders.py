@@ -37,6 +37,12 @@ def test_logits_have_four_times_the_maps_size(name, h_w):
 
 
 @pytest.mark.parametrize('name', DECODERS)
+def test_logits_may_have_the_crops_own_size(name):
+    areas = torch.tensor([SMALL, MEDIUM, LARGE])
+    assert make_decoder(name, mask_scale=16)(make_feature(3), areas).shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize('name', DECODERS)
 def test_every_weight_gets_a_gradient(name):
     decoder = make_decoder(name)
     logits = decoder(make_feature(3), torch.tensor([SMALL, MEDIUM, LARGE]))

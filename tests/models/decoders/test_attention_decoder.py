@@ -76,6 +76,19 @@ def test_small_objects_are_decoded_at_half_the_map_and_large_ones_at_twice():
     torch.testing.assert_close(seen[0][0], F.avg_pool2d(feature[:1], 2))
 
 
+def test_the_papers_maps_have_a_sixteenth_an_eighth_and_a_quarter_of_the_crop():
+    decoder, feature = make_decoder(scales=(1, 2, 4), mask_scale=16), make_feature(3)  # 64 px
+    seen = []
+    decoder.pixel_head.register_forward_hook(lambda _, args, out: seen.append((args[0], out)))
+    logits = decoder(feature, torch.tensor([SMALL, MEDIUM, LARGE]))
+    assert [x.shape[-1] for x, _ in seen] == [4, 8, 16]
+    for n, (_, pixels) in enumerate(seen):
+        instance = decoder.instance_head(feature[n : n + 1])
+        small = torch.einsum('nc,nchw->nhw', instance, pixels)[:, None]
+        large = F.interpolate(small, (64, 64), mode='bilinear', align_corners=False)[0, 0]
+        torch.testing.assert_close(logits[n], large)
+
+
 @pytest.mark.parametrize('size_hw', [(4, 4), (3, 5), (8, 6)])
 def test_logits_have_four_times_the_size_of_the_map(size_hw):
     h, w = size_hw

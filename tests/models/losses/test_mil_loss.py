@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.registry import MODELS
 
-from mal_mm.models.losses import MILLoss, background_loss, dice_loss, mil_loss
+from mal_mm.models.losses import MILLoss, background_loss, dice_loss, mil_loss, mil_loss_printed
 
 
 def box(H, W, top, left, bottom, right):
@@ -111,6 +111,27 @@ def test_shapes_that_do_not_fit_are_refused():
         mil_loss(torch.zeros(1, 4, 4), torch.zeros(1, 4, 5))
     with pytest.raises(ValueError, match=r'`target` must be \(2, 3\) like `probs`, got \(2, 4\)'):
         dice_loss(torch.zeros(2, 3), torch.zeros(2, 4))
+
+
+# -- as printed -----------------------------------------------------------------------------------
+
+
+def test_printed_mil_loss_is_one_dice_of_squared_maxima_over_all_bags():
+    probs = torch.tensor([[[0.5, 0.2, 0.0], [0.1, 0.4, 0.3]]])
+    target = box(2, 3, 0, 0, 1, 2)
+    rows, columns = (0.5, 0.4), (0.5, 0.4, 0.3)
+    of_rows, of_columns = (1, 0), (1, 1, 0)
+    above = sum(
+        g * m**2 for g, m in zip(of_rows + of_columns, rows + columns, strict=True)
+    )  # 0.25 + 0.25 + 0.16
+    below = sum(m**2 for m in rows + columns) + 3
+    found = mil_loss_printed(probs, target)
+    torch.testing.assert_close(found, torch.tensor([1 - 2 * above / below]))
+    assert mil_loss_printed(target, target).item() == pytest.approx(0, abs=1e-6)
+    loss = MODELS.build({'type': 'MILLoss', 'form': 'paper'})
+    torch.testing.assert_close(loss(probs, target), 4 * found[0])
+    with pytest.raises(ValueError, match=r"`form` must be one of .*, got 'dice'"):
+        MILLoss(form='dice')
 
 
 # -- crops without a box --------------------------------------------------------------------------

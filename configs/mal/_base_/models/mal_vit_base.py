@@ -33,10 +33,13 @@ model = dict(
             # half-open size bins by box area in image px^2
             area_bounds=(32**2, 96**2),
             scales=(0.5, 1, 2))),
-    mil_loss=dict(loss_weight=4.0),
+    mil_loss=dict(loss_weight=4.0, form='released'),
     crf_loss=dict(
         loss_weight=0.5,
         mean_field=dict(kernel_size=3, num_iters=100, zeta=0.1, omega=1.0, clamp=(0.1, 0.9))),
+    # the CRF's colours and the box masks: the student's jittered view, shrunk without antialiasing
+    crf_view='student',
+    shrink='bilinear',
     mil_ramp_iters=1000,
     crf_ramp_iters=4000,
     test_cfg=dict(

@@ -9,7 +9,7 @@ from tiny_labeler import model_config, random_inputs
 from torch import nn
 
 from mal_mm.labeling import LabelingEngine
-from mal_mm.visualization.attention import (
+from mal_mm.reproduce.attention import (
     attention_maps,
     draw_attention,
     draw_crop_attention,

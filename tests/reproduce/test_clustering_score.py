@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sharp_labeler import sharp_model
 
-from mal_mm.evaluation.clustering_score import (
+from mal_mm.formats import AnnotationError
+from mal_mm.labeling import LabelingEngine
+from mal_mm.reproduce.clustering_score import (
     BACKGROUND,
     FOREGROUND,
     IGNORED,
@@ -17,8 +19,6 @@ from mal_mm.evaluation.clustering_score import (
     clustering_score,
     score_file,
 )
-from mal_mm.formats import AnnotationError
-from mal_mm.labeling import LabelingEngine
 from mal_mm.samples import make_shapes
 
 
