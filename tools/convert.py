@@ -3,10 +3,11 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 
 from mal_mm_cli.door import enter
 
-main = partial(enter, 'convert')
+main = partial(enter, 'convert', program=Path(__file__).name)
 
 if __name__ == '__main__':
     sys.exit(main())
