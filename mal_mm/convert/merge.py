@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pycocotools import mask as mask_utils
 
 from ..formats.coco import index_annotations, index_categories, read_coco
 from ..formats.mal_fields import SKIPPED, confirm
 from ..formats.polygons import rle_iou, tight_box
+from ..formats.rle import check_rle
 from .attributes import CONFIRMED
 from .findings import Findings
 from .objects import Thing, pictures
 from .registry import ReadOptions, WriteOptions, find_format
 
-# of a mask's pixels may differ: coordinates of a few digits, drawn again
-_SAME = 0.999
+# pixels to a run of a mask that may differ: coordinates of a few digits, drawn again
+_SLACK = 0.02
+# masks that differ so little, most of them: people were given other polygons than is thought
+_ALIKE, _MANY = 0.8, 10
 # objects without ids are the same from here on
 _MATCH = 0.5
 _SAME_BOX = 0.5  # pixels
@@ -154,6 +159,12 @@ def merge_corrections(
         for own in missing:
             if _was_sent(own, sent):
                 _miss(own, deleted, gone, findings, counts)
+    alike = sum(iou >= _ALIKE for iou in merger.ious)
+    if alike >= _MANY and alike > (counts.confirmed + counts.untouched + counts.changed) / 2:
+        findings.note(
+            'most masks differ a little from what was sent and count as changed by people; were '
+            '--shapes and --tolerance the same on the way out?'
+        )
     absent = [name for name in ours if name not in partner_of.values()]
     if absent:
         findings.note(f'{len(absent)} images are not in the corrected file and stay as they are')
@@ -216,6 +227,13 @@ def _pair(
     return pairs, new, [own for j, own in enumerate(left) if -j not in used_ours]
 
 
+def is_same_mask(rle: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two masks differ by no more than rounded coordinates can make them."""
+    common = int(mask_utils.area(mask_utils.merge([rle, other], intersect=True)))
+    differing = int(mask_utils.area(rle)) + int(mask_utils.area(other)) - 2 * common
+    return differing <= int(_SLACK * len(check_rle(other)))
+
+
 def overlap(a: Thing, b: Thing) -> float:
     """IoU of two objects' masks, or of their boxes where one has no mask."""
     if a.rle is not None and b.rle is not None:
@@ -261,14 +279,16 @@ class _Merger:
     categories: dict[str, Hashable]
     counts: Counts
     findings: Findings
+    ious: list[float] = field(default_factory=list)
 
     def changed(self, thing: Thing, own: Thing, sent: Thing | None) -> str:
         """What people changed: 'mask', 'box', 'label', several of them, or nothing."""
         said = []
         if thing.rle is not None:
             known = [each.rle for each in (own, sent) if each is not None and each.rle]
-            if not any(rle_iou(thing.rle, rle) >= _SAME for rle in known):
+            if not any(is_same_mask(thing.rle, rle) for rle in known):
                 said.append('mask')
+                self.ious.append(max((rle_iou(thing.rle, rle) for rle in known), default=0))
         elif own.rle is None or (sent is not None and sent.rle is None):
             boxes = [each.box_xyxy for each in (own, sent) if each is not None and each.box_xyxy]
             if not any(_near(thing.box_xyxy, box) for box in boxes):

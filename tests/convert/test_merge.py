@@ -192,3 +192,40 @@ def test_a_later_run_never_draws_a_humans_mask_again(only_missing, tmp_path):
     drawn = {data['annotations'][place]['id'] for place in plan.places.tolist()}
     assert drawn == ({14} if only_missing else {'n', 13, 14})
     assert plan.passed == 4 - len(drawn)
+
+
+def test_a_small_correction_of_a_large_mask_is_one(tmp_path):
+    large = np.zeros((600, 800), bool)
+    large[20:580, 20:780] = True
+    data = dict(
+        images=[dict(id=1, file_name='1.png', width=800, height=600)],
+        annotations=[annotation(1, 1, large, 1, mal_quality=0.5)],
+        categories=[dict(id=1, name='cat')],
+    )
+    people = copy.deepcopy(data)
+    large[580:590, 100:110] = True  # 0.02 % of it
+    people['annotations'] = [annotation(1, 1, large, 1)]
+    merged_data, counts = merge_corrections(people, data, None, Findings())
+    assert counts.changed == 1 and merged_data['annotations'][0]['mal_human'] == 1
+
+
+def test_another_tolerance_than_on_the_way_out_is_noticed(tmp_path):
+    y, x = np.mgrid[:60, :60]
+    annotations = [
+        annotation(n, 1, (x - 30) ** 2 + (y - 30) ** 2 < (12 + n) ** 2, 1) for n in range(12)
+    ]
+    data = dict(
+        images=[dict(id=1, file_name='1.png', width=60, height=60)],
+        annotations=annotations,
+        categories=[dict(id=1, name='cat')],
+    )
+    out = tmp_path / 'task.xml'
+    coarse = WriteOptions(shapes='polygons', tolerance=1.5)
+    find_format('cvat').writer()(data, out, coarse, Findings())
+    for given, noticed in ((WriteOptions(shapes='polygons'), True), (coarse, False)):
+        base, findings = copy.deepcopy(data), Findings()
+        corrected = find_format('cvat').reader()(out, ReadOptions(), findings)
+        sent = as_exported(base, 'cvat', given)
+        _, counts = merge_corrections(corrected, base, sent, findings)
+        assert any('--tolerance' in what for what in findings.noted) is noticed
+        assert bool(counts.changed) is noticed
