@@ -12,23 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as mask_utils
-
 from ..formats.coco import index_annotations, index_categories, read_coco
 from ..formats.mal_fields import SKIPPED, confirm
 from ..formats.polygons import rle_iou, tight_box
-from ..formats.rle import check_rle
 from .attributes import CONFIRMED
 from .findings import Findings
 from .objects import Thing, pictures
+from .pairing import is_same_mask, match_names, pair_objects
 from .registry import ReadOptions, WriteOptions, find_format
 
-# pixels to a run of a mask that may differ: coordinates of a few digits, drawn again
-_SLACK = 0.02
 # masks that differ so little, most of them: people were given other polygons than is thought
 _ALIKE, _MANY = 0.8, 10
-# objects without ids are the same from here on
-_MATCH = 0.5
 _SAME_BOX = 0.5  # pixels
 
 
@@ -135,13 +129,16 @@ def merge_corrections(
     theirs = {p.name: p for p in pictures(corrected, findings)}
     ours = {p.name: p for p in pictures(base, silent, path)}
     again = {p.name: p for p in pictures(exported, silent)} if exported else {}
-    partner_of = _match_names(theirs, ours, findings)
+    partner_of = match_names(theirs, ours, findings)
     counts, gone = Counts(), set()
     merger = _Merger(base, categories, counts, findings)
     for their_name, name in partner_of.items():
         picture, made = ours[name], again.get(name)
         sent = {t.annotation['id']: t for t in made.things} if made else None
-        pairs, new, missing = _pair(theirs[their_name].things, picture.things, findings, counts)
+        pairs, new, missing, met = pair_objects(
+            theirs[their_name].things, picture.things, findings
+        )
+        counts.by_overlap += met
         changes = [merger.changed(t, o, (sent or {}).get(o.annotation['id'])) for t, o in pairs]
         is_seen = bool(new) or any(changes)
         for (thing, own), change in zip(pairs, changes, strict=True):
@@ -170,89 +167,6 @@ def merge_corrections(
         findings.note(f'{len(absent)} images are not in the corrected file and stay as they are')
     base['annotations'] = [a for a in base['annotations'] if id(a) not in gone]
     return base, counts
-
-
-def _match_names(
-    theirs: Mapping[str, Any], ours: Mapping[str, Any], findings: Findings
-) -> dict[str, str]:
-    """Image names of the corrected file -> ours: the same, or one ends in the other."""
-    by_last: dict[str, list[str]] = {}
-    for name in ours:
-        by_last.setdefault(name.rsplit('/', 1)[-1], []).append(name)
-    partners: dict[str, str] = {}
-    for name in theirs:
-        found = name if name in ours else None
-        if found is None:
-            near = [
-                own
-                for own in by_last.get(name.rsplit('/', 1)[-1], ())
-                if f'/{name}'.endswith(f'/{own}') or f'/{own}'.endswith(f'/{name}')
-            ]
-            found = near[0] if len(near) == 1 else None
-        if found is None or found in partners.values():
-            findings.lose('image that is not in the labelled file', name)
-        elif (theirs[name].width, theirs[name].height) != (ours[found].width, ours[found].height):
-            findings.lose('image of another size than in the labelled file', name)
-        else:
-            partners[name] = found
-    return partners
-
-
-def _pair(
-    theirs: list[Thing], ours: list[Thing], findings: Findings, counts: Counts
-) -> tuple[list[tuple[Thing, Thing]], list[Thing], list[Thing]]:
-    """Partners; theirs without one; ours without one."""
-    by_id = {own.annotation['id']: own for own in ours}
-    pairs: list[tuple[Thing, Thing]] = []
-    rest: list[Thing] = []
-    for thing in theirs:
-        number = thing.annotation.get('id')
-        own = by_id.get(number) if isinstance(number, Hashable) else None
-        # numbers that a tool gave are no ids of ours: then the objects have to meet, too
-        if own and (number in findings.known_ids or overlap(thing, own) > 0):
-            pairs.append((thing, by_id.pop(number)))
-        else:
-            rest.append(thing)
-    left = list(by_id.values())
-    scored = [(overlap(t, o), -i, -j) for i, t in enumerate(rest) for j, o in enumerate(left)]
-    used_theirs, used_ours = set(), set()
-    for score, i, j in sorted(scored, reverse=True):
-        if score < _MATCH or i in used_theirs or j in used_ours:
-            continue
-        used_theirs.add(i)
-        used_ours.add(j)
-        pairs.append((rest[-i], left[-j]))
-        counts.by_overlap += 1
-    new = [thing for i, thing in enumerate(rest) if -i not in used_theirs]
-    return pairs, new, [own for j, own in enumerate(left) if -j not in used_ours]
-
-
-def is_same_mask(rle: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two masks differ by no more than rounded coordinates can make them."""
-    common = int(mask_utils.area(mask_utils.merge([rle, other], intersect=True)))
-    differing = int(mask_utils.area(rle)) + int(mask_utils.area(other)) - 2 * common
-    return differing <= int(_SLACK * len(check_rle(other)))
-
-
-def overlap(a: Thing, b: Thing) -> float:
-    """IoU of two objects' masks, or of their boxes where one has no mask."""
-    if a.rle is not None and b.rle is not None:
-        return rle_iou(a.rle, b.rle)
-    box_a, box_b = (_box_of(thing) for thing in (a, b))
-    if box_a is None or box_b is None:
-        return 0.0
-    width = min(box_a[2], box_b[2]) - max(box_a[0], box_b[0])
-    height = min(box_a[3], box_b[3]) - max(box_a[1], box_b[1])
-    common = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (box_a, box_b))
-    return common / (areas - common)
-
-
-def _box_of(thing: Thing) -> tuple[float, float, float, float] | None:
-    if thing.box_xyxy is not None or thing.rle is None:
-        return thing.box_xyxy
-    x, y, w, h = tight_box(thing.rle)
-    return x, y, x + w, y + h
 
 
 def _was_sent(own: Thing, sent: Mapping[Hashable, Thing] | None) -> bool:
