@@ -68,12 +68,14 @@ def write_cvat(
             if thing.annotation.get(CONFIRMED):
                 attributes[CONFIRMED] = 'true'
             attribute_names.setdefault(thing.label, {}).update(dict.fromkeys(attributes))
-            for shape in _shapes(thing, options, findings):
+            shapes = _shapes(thing, options, findings)
+            for shape in shapes:
                 shape.set('label', thing.label)
                 shape.set('occluded', str(int(occluded)))
                 shape.set('source', 'auto')
                 shape.set('z_order', '0')
-                shape.set('group_id', str(group))
+                if len(shapes) > 1:  # parts of one object
+                    shape.set('group_id', str(group))
                 _put(shape, attributes, thing.where, findings)
                 element.append(shape)
     _put_labels(meta, names, attribute_names)

@@ -138,9 +138,9 @@ def _file_name(data: dict[str, Any]) -> str | None:
 
 
 def _object_key(result: dict[str, Any], number: int) -> Any:
-    # parts of one object have ids `mal:12`, `mal:12#1`, ...; a region and its label share an id
+    # parts of one object have ids `mal:12`, `mal:12:1`, ...; a region and its label share an id
     name = str(result.get('id') or f'alone {number}')
-    return name.rsplit('#', 1)[0] if name.startswith(ID_PREFIX) else name
+    return ':'.join(name.split(':')[:2]) if name.startswith(ID_PREFIX) else name
 
 
 def _add(
@@ -184,7 +184,7 @@ def _add(
         label = 'no label'
     first = str(parts[0].get('id') or '')
     if first.startswith(ID_PREFIX):
-        attributes.setdefault(ID, first[len(ID_PREFIX) :].rsplit('#', 1)[0])
+        attributes.setdefault(ID, unquote(first.split(':')[1]))
     if by_people:
         attributes[CONFIRMED] = True
     fields = unpack(attributes)

@@ -93,11 +93,11 @@ def _written(
         }
         shapes.append(('rectanglelabels', value))
     quality = thing.quality
-    name = ID_PREFIX + id_text(thing.annotation.get('id'))
+    name = ID_PREFIX + quote(id_text(thing.annotation.get('id')), safe='')
     results = []
     for number, (kind, value) in enumerate(shapes):
         result = {
-            'id': name + (f'#{number}' if number else ''),
+            'id': name + (f':{number}' if number else ''),
             'type': kind,
             'from_name': kind.removesuffix('labels'),
             'to_name': 'image',

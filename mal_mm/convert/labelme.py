@@ -1,8 +1,9 @@
 """labelme's JSON (X-AnyLabeling's too): one file an image, shapes with points or a small mask.
 
-Parts of one object share label and `group_id`; a rectangle and polygons of one group are the box
-and the mask of one object. Our fields stand in the shape, where labelme keeps what it does not
-know; X-AnyLabeling does for `score` and `attributes`.
+Parts of one object share label and `group_id`; a rectangle and polygons of one group are read as
+the box and the mask of one object. Written is one shape for each part, so that people have one
+thing to drag; a box that is not that of the mask goes along as a field. Our fields stand in the
+shape, where labelme keeps what it does not know; X-AnyLabeling does for `score` and `attributes`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from PIL import Image
 from ..formats.errors import AnnotationError
 from ..formats.mal_fields import QUALITY
 from ..formats.rle import decode_tight
-from .attributes import CONFIRMED, IMAGE_ID, id_value, own_attributes, pack, unpack
+from .attributes import CONFIRMED, IMAGE_ID, id_value, own_attributes, unpack
 from .builder import Builder
 from .files import new_folder, picture_size, place_below, read_source, text_of
 from .findings import Findings
@@ -258,12 +259,12 @@ def _shapes(
     thing: Thing, group: int, options: WriteOptions, findings: Findings
 ) -> list[dict[str, Any]]:
     own = own_attributes(thing.annotation)
-    common = {
+    common: dict[str, Any] = {
         'label': thing.label,
-        'group_id': group,
+        'group_id': None,
         'description': str(own.pop('description', '')),
         'flags': {},
-        **pack(thing.annotation),
+        **thing.fields(with_box=True),
     }
     if own:
         common['attributes'] = own
@@ -288,7 +289,9 @@ def _shapes(
         for polygon in thing.rings(options.tolerance, findings):
             points = [list(pair) for pair in zip(polygon[::2], polygon[1::2], strict=True)]
             shapes.append({'shape_type': 'polygon', 'points': points, 'mask': None})
-    if thing.box_xyxy is not None:
+    elif thing.box_xyxy is not None:
         x0, y0, x1, y1 = thing.box_xyxy
         shapes.append({'shape_type': 'rectangle', 'points': [[x0, y0], [x1, y1]], 'mask': None})
+    if len(shapes) > 1:
+        common['group_id'] = group
     return [{**common, **shape} for shape in shapes]

@@ -180,7 +180,7 @@ def correct(path: Path, tool: str, number: int) -> None:
         return
     tasks = json.loads(path.read_text('utf-8'))
     results = tasks[0]['predictions'][0]['result']
-    own = [r for r in results if r['id'].split('#')[0] == f'mal:{number}']
+    own = [r for r in results if r['id'].split(':')[1] == str(number)]
     corners = np.array([[30, 30], [80, 30], [80, 60]]) / (1.2, 0.9)
     own[0]['value']['points'] = corners.tolist()
     tasks[0]['annotations'] = [{'result': [r for r in results if r not in own[1:]]}]
