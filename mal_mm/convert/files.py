@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from xml.parsers import expat
 
 from PIL import Image
 
+from ..formats.atomic import is_alive
 from ..formats.errors import AnnotationError
 from ..formats.paths import resolve_under
 from ..formats.plain_file import read_plain_file
@@ -65,8 +67,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise FileExistsError(f'{path} exists; give a new folder, or remove it first')
     if not path.resolve().parent.is_dir():
         raise FileNotFoundError(f'folder {path.parent} does not exist; create it first')
-    building = path.resolve().parent / f'.{path.name[:100]}.{os.getpid()}.tmp'
-    shutil.rmtree(building, ignore_errors=True)
+    start = f'.{path.name[:100]}.'
+    building = path.resolve().parent / f'{start}{os.getpid()}.tmp'
+    for remains in building.parent.glob(f'{glob.escape(start)}*.tmp'):
+        number = remains.name[len(start) : -len('.tmp')]
+        if number.isdigit() and (int(number) == os.getpid() or not is_alive(int(number))):
+            shutil.rmtree(remains, ignore_errors=True)  # of a process that was killed
     building.mkdir()
     try:
         yield building

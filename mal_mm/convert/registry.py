@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..formats.errors import AnnotationError
 from ..formats.json_file import read_json
+from .files import read_source
 from .findings import ODD, Findings
 
 
@@ -168,13 +171,7 @@ def _guess(path: Path) -> str | None:
         head = path.read_bytes()[:4000]
         return 'voc' if b'<annotation>' in head or b'<annotation ' in head else 'cvat'
     if ending == '.zip':
-        import zipfile
-
-        with zipfile.ZipFile(path) as zipped:
-            names = zipped.namelist()
-        if any(each.endswith('annotations.xml') for each in names):
-            return 'cvat'
-        return 'coco' if any(each.endswith('.json') for each in names) else None
+        return _guess_zip(path)
     if ending not in ('.json', '.gz'):
         return None
     try:
@@ -182,6 +179,16 @@ def _guess(path: Path) -> str | None:
     except AnnotationError:
         return None
     return _guess_json(data)
+
+
+def _guess_zip(path: Path) -> str | None:
+    with suppress(AnnotationError):
+        if any(name.endswith('annotations.xml') for name, _ in read_source(path, ('.xml',))):
+            return 'cvat'
+    with suppress(AnnotationError, ValueError):
+        for _, content in read_source(path, ('.json',)):
+            return _guess_json(json.loads(content))
+    return None
 
 
 def _guess_json(data: Any) -> str | None:

@@ -100,7 +100,8 @@ def _root(stated: object, folder: Path, source: Path, options: ReadOptions) -> P
 def _names(described: dict[str, Any], root: Path, source: Path) -> dict[int, str]:
     names = described.get('names')
     if names is None:
-        for listed in (root / 'classes.txt', root / 'labels' / 'classes.txt'):
+        # beside Label Studio's labels, in Darknet's and CVAT's "YOLO 1.1"
+        for listed in (root / n for n in ('classes.txt', 'labels/classes.txt', 'obj.names')):
             if listed.is_file():
                 names = text_of(read_plain_file(listed)[0], listed).split('\n')
                 names = [name.strip('\r') for name in names if name.strip()]

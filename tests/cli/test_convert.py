@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +98,19 @@ def test_a_writer_that_fails_leaves_no_folder(tmp_path, monkeypatch, capsys):
 
 def _full(*_):
     raise OSError(28, 'No space left on device')
+
+
+def test_what_a_killed_run_left_is_cleared_and_other_folders_are_not(tmp_path):
+    source = tmp_path / 'awkward.json'
+    source.write_text(json.dumps(awkward()))
+    # the number of a process that has ended, and of one that runs
+    ended = subprocess.Popen([sys.executable, '-c', ''])
+    ended.wait()
+    for number in (ended.pid, os.getppid()):
+        (tmp_path / f'.voc.{number}.tmp').mkdir()
+    assert run(source, '--to', 'voc', tmp_path / 'voc') == 0
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {'awkward.json', 'voc', f'.voc.{os.getppid()}.tmp'}
 
 
 @pytest.fixture(scope='module')

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 from coco_files import ENDINGS, awkward, objects, write_images
 
-from mal_mm.convert import FORMATS, Findings, ReadOptions, WriteOptions, find_format
+from mal_mm.convert import (
+    FORMATS,
+    Findings,
+    ReadOptions,
+    WriteOptions,
+    find_format,
+    guess_format,
+)
 
 pytestmark = pytest.mark.slow
 READ = [name for name, form in FORMATS.items() if form.read]
@@ -57,6 +64,9 @@ def test_what_a_format_holds_goes_into_every_other(name, tmp_path):
     source = source_in(name, tmp_path)
     write_images(awkward(), tmp_path / 'pictures')
     root = tmp_path / 'pictures' if name == 'openimages' else None
+    # what cannot be told by the look has to be said
+    told = {'yolo-seg': 'yolo', 'objects365': 'coco'}.get(name, name)
+    assert guess_format(source).name == told
     found = Findings()
     data = find_format(name).reader()(source, ReadOptions(img_root=root), found)
     assert not found.lost

@@ -130,3 +130,13 @@ def test_a_data_yaml_that_makes_no_sense_is_refused(tmp_path, text):
     rows(tmp_path / 'data.yaml', text)
     with pytest.raises(AnnotationError, match=r'data\.yaml'):
         read(tmp_path / 'data.yaml')
+
+
+def test_darknets_folder_has_labels_beside_the_images_and_names_of_its_own(tmp_path):
+    picture(tmp_path / 'obj_train_data/a.png')
+    rows(tmp_path / 'obj_train_data/a.txt', '1 0.5 0.5 1 1\n')
+    rows(tmp_path / 'obj.names', 'cat\ndog\n')
+    rows(tmp_path / 'train.txt', 'data/obj_train_data/a.png\n')
+    data, findings = read(tmp_path)
+    assert objects(data) == {'obj_train_data/a.png': [('dog', None, (0, 0, 40, 20))]}
+    assert not findings.lost
