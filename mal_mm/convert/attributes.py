@@ -8,6 +8,7 @@ Attributes that people have of their own live in `attributes`, as CVAT's COCO ex
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ _CARRIED = {'iscrowd': 'mal_iscrowd', 'ignore': 'mal_ignore', 'score': 'mal_scor
 _BACK = {name: key for key, name in _CARRIED.items()}
 _OWN = {'id', 'image_id', 'category_id', 'bbox', 'area', 'segmentation', ATTRIBUTES}
 _IMAGE_OWN = {'id', 'file_name', 'width', 'height', 'split'}
+# as JSON writes them, XML can hold these
+_NOT_IN_XML = re.compile(r'[\ud800-\udfff\ufffe\uffff]')
 # what is said in every COCO file without meaning anything
 _SILENT = {'iscrowd': 0, 'ignore': 0}
 
@@ -89,7 +92,8 @@ def id_value(text: object) -> Any:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_IN_XML.sub(lambda found: f'\\u{ord(found[0]):04x}', text)
 
 
 def _value(text: object) -> Any:

@@ -34,9 +34,27 @@ def is_picture(name: str | Path) -> bool:
     return PurePosixPath(name).suffix.lower() in PICTURES
 
 
+def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """All files of some kind in a folder and those in it, by name.
+
+    Links are followed, as data sets are often linked in; a folder that holds itself is seen once.
+    What begins with a dot is left out: editors and systems keep copies there.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else [each for each in folders if each[0] != '.']
+        if real not in seen:
+            visible = (Path(place, name) for name in names if name[0] != '.')
+            found += [path for path in visible if path.suffix.lower() in endings]
+        seen.add(real)
+    return sorted(path for path in found if path.is_file())
+
+
 def pictures_below(folder: Path) -> list[Path]:
     """All pictures in a folder and those in it, by name."""
-    return sorted(path for path in folder.rglob('*') if is_picture(path.name) and path.is_file())
+    return files_below(folder, PICTURES)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -112,16 +130,16 @@ def read_source(path: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, byt
     """
     found = False
     if path.is_dir():
-        for each in sorted(path.rglob('*')):
-            if each.suffix.lower() in endings and each.is_file():
-                found = True
-                yield each.relative_to(path).as_posix(), read_plain_file(each)[0]
+        for each in files_below(path, endings):
+            found = True
+            yield each.relative_to(path).as_posix(), read_plain_file(each)[0]
     elif zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as zipped:
                 for info in sorted(zipped.infolist(), key=lambda info: info.filename):
-                    if PurePosixPath(info.filename).suffix.lower() not in endings:
-                        continue
+                    name = PurePosixPath(info.filename)
+                    if name.suffix.lower() not in endings or name.name[0] == '.':
+                        continue  # .: macOS' second halves
                     if info.file_size > _MOST:
                         raise AnnotationError(f'{path}: {info.filename} in it is too large')
                     found = True

@@ -24,6 +24,7 @@ from ..formats.rle import rle_to_str_counts
 from .attributes import IMAGE_ID, id_value, unpack
 from .builder import Builder
 from .files import (
+    files_below,
     is_picture,
     parse_xml,
     picture_size,
@@ -57,7 +58,7 @@ def read_voc(source: Path, options: ReadOptions, findings: Findings) -> dict[str
     source = Path(source)
     root = source.parent if source.is_file() else source
     folder = root / 'Annotations' if (root / 'Annotations').is_dir() else root
-    files = [source] if source.is_file() else sorted(folder.rglob('*.xml'))
+    files = [source] if source.is_file() else files_below(folder, ('.xml',))
     if options.split is not None:
         wanted = _split_names(root, options.split)
         files = [p for p in files if p.relative_to(folder).with_suffix('').as_posix() in wanted]

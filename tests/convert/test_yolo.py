@@ -140,3 +140,14 @@ def test_darknets_folder_has_labels_beside_the_images_and_names_of_its_own(tmp_p
     data, findings = read(tmp_path)
     assert objects(data) == {'obj_train_data/a.png': [('dog', None, (0, 0, 40, 20))]}
     assert not findings.lost
+
+
+def test_linked_folders_are_read_once_and_hidden_copies_are_not(tmp_path):
+    picture(tmp_path / 'disk/a.png')
+    picture(tmp_path / 'set/.ipynb_checkpoints/a.png')
+    (tmp_path / 'set/images').symlink_to(tmp_path / 'disk')
+    (tmp_path / 'disk/again').symlink_to(tmp_path / 'disk')
+    rows(tmp_path / 'set/labels/a.txt', '0 0.5 0.5 1 1\n')
+    data, findings = read(tmp_path / 'set')
+    assert list(objects(data)) == ['a.png'] and len(data['annotations']) == 1
+    assert not findings.lost
