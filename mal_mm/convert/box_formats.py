@@ -12,6 +12,8 @@ from .findings import Findings
 BOX_FORMATS = ('xywh', 'xyxy', 'cxcywh', 'xywh-shares', 'xyxy-shares', 'cxcywh-shares')
 # of the boxes: a few lie outside in any file
 _MOST = 0.99
+# of the boxes: loose ones may reach beyond their image, boxes in another form do in masses
+_ENOUGH = 0.8
 
 
 def to_xywh(data: dict[str, Any], box_format: str, findings: Findings) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def guess_box_format(boxes: np.ndarray, sizes_wh: np.ndarray) -> str:
 def _form(boxes: np.ndarray, sizes: np.ndarray) -> str:
     slack = np.where(sizes > 2, 1.0, 0.01)
     first, second = boxes[:, :2], boxes[:, 2:]
-    if _all(~(first + second > sizes + slack).any(axis=1)):
+    if (~(first + second > sizes + slack).any(axis=1)).mean() >= _ENOUGH:
         return 'xywh'
     if _all(((second > first) & ~(second > sizes + slack)).all(axis=1)):
         return 'xyxy'

@@ -107,7 +107,7 @@ class Builder:
                 if isinstance(segmentation, dict):
                     segmentation = rle_to_str_counts(rle)
                 annotation.update(segmentation=segmentation, area=area)
-                box = box or _carried_box(fields.get(BOX), tight_box(rle))
+                box = box or carried_box(fields.get(BOX), tight_box(rle))
             elif rle is not None:
                 self.findings.lose('mask without a pixel', where)
         if box is None:
@@ -159,12 +159,13 @@ class Builder:
         return ids
 
 
-def _carried_box(carried: object, tight: list[float]) -> list[float]:
+def carried_box(carried: object, tight: list[float]) -> list[float]:
     """The box that an object brought along, unless its mask has been drawn beyond it."""
-    if not isinstance(carried, list) or len(carried) != 4:
-        return tight
-    if not all(type(v) in (int, float) and math.isfinite(v) for v in carried):
-        return tight
+    for box in (carried, tight):
+        if not isinstance(box, list) or len(box) != 4:
+            return tight
+        if not all(type(v) in (int, float) and math.isfinite(v) for v in box):
+            return tight
     x, y, w, h = carried
     left, top, width, height = tight
     inside = x - 1 <= left and y - 1 <= top

@@ -12,8 +12,9 @@ from ..formats import coco as coco_file
 from ..formats.errors import AnnotationError
 from ..formats.paths import image_file_name
 from ..formats.rle import rle_to_str_counts
-from .attributes import ID, id_value, unpack
+from .attributes import BOX, ID, IMAGE_ID, id_value, unpack
 from .box_formats import to_xywh
+from .builder import carried_box
 from .files import read_source, text_of
 from .findings import Findings
 from .objects import pictures
@@ -61,7 +62,12 @@ def read_coco(source: Path, options: ReadOptions, findings: Findings) -> dict[st
         own = annotation.get('attributes')
         if isinstance(own, dict) and any(str(name).startswith('mal_') for name in own):
             del annotation['attributes']
-            annotation.update(unpack(own))
+            fields = unpack(own)
+            fields.pop(IMAGE_ID, None)
+            box = fields.pop(BOX, None)
+            if box is not None and 'bbox' in annotation:
+                annotation['bbox'] = carried_box(box, annotation['bbox'])
+            annotation.update(fields)
     _take_ids_back(data, findings)
     return to_xywh(data, options.box_format, findings)
 

@@ -60,3 +60,13 @@ def test_shares_of_an_image_without_a_size_are_listed():
     findings = Findings()
     to_xywh(data, 'xywh-shares', findings)
     assert findings.lost == {'share of an image without a size': ['annotation 7']}
+
+
+def test_loose_boxes_that_reach_beyond_their_image_are_no_other_form():
+    # one object fills each image; one box in ten is three pixels too large
+    images = [dict(id=n, width=50, height=50) for n in range(50)]
+    boxes = [[2, 3, 48 + 3 * (n % 10 == 0), 40] for n in range(50)]
+    annotations = [dict(id=n, image_id=n, bbox=list(box)) for n, box in enumerate(boxes)]
+    findings = Findings()
+    data = to_xywh(dict(images=images, annotations=annotations), 'auto', findings)
+    assert [a['bbox'] for a in data['annotations']] == boxes and not findings.noted

@@ -12,7 +12,8 @@ import pytest
 from coco_files import ENDINGS, awkward, write_images
 from pycocotools import mask as mask_utils
 
-from mal_mm.convert import Findings, WriteOptions, find_format
+from mal_mm.convert import Findings, ReadOptions, WriteOptions, find_format
+from mal_mm.convert.merge import merge_corrections
 
 pytestmark = pytest.mark.slow
 
@@ -93,3 +94,17 @@ def test_supervision_reads_fiftyones_layout(written):
     found = [sorted(each.mask, key=np.sum) for _, _, each in data if each.mask is not None]
     for ours, theirs in zip(truth(), [f for f in found if f], strict=True):
         assert all((a.astype(bool) == b).all() for a, b in zip(ours, theirs, strict=True))
+
+
+def test_datumaros_coco_export_of_our_cvat_file_comes_home_unchanged(written, tmp_path):
+    """As CVAT's "COCO 1.0" export is made: by Datumaro, with attributes of its own place."""
+    datumaro = pytest.importorskip('datumaro')
+    path = written('cvat').rename(tmp_path / 'train.xml').parent
+    datumaro.Dataset.import_from(str(path), 'cvat').export(
+        str(tmp_path / 'back'), 'coco_instances'
+    )
+    findings = Findings()
+    corrected = find_format('coco').reader()(tmp_path / 'back', ReadOptions(), findings)
+    assert {a['id'] for a in corrected['annotations']} == {5, 'x y', 1, -4, 12}
+    data, counts = merge_corrections(corrected, awkward(), None, findings)
+    assert data == awkward() and counts.untouched == 5
