@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formats.coco import index_annotations, index_categories, read_coco
-from ..formats.mal_fields import SKIPPED, confirm
+from ..formats.mal_fields import SKIPPED, confirm, withdraw
 from ..formats.polygons import rle_iou, tight_box
 from .attributes import CONFIRMED
 from .findings import Findings
@@ -24,6 +24,7 @@ from .registry import ReadOptions, WriteOptions, find_format
 # masks that differ so little, most of them: people were given other polygons than is thought
 _ALIKE, _MANY = 0.8, 10
 _SAME_BOX = 0.5  # pixels
+Corners = tuple[float, float, float, float]
 
 
 @dataclass
@@ -139,18 +140,16 @@ def merge_corrections(
             theirs[their_name].things, picture.things, findings
         )
         counts.by_overlap += met
+        merger.size_wh = picture.width, picture.height
         changes = [merger.changed(t, o, (sent or {}).get(o.annotation['id'])) for t, o in pairs]
         is_seen = bool(new) or any(changes)
         for (thing, own), change in zip(pairs, changes, strict=True):
-            ticked = bool(thing.annotation.get(CONFIRMED))
-            looked_at = confirmed == 'all' or (confirmed == 'images' and is_seen)
-            if change:
-                merger.take_over(thing, own, change)
-            elif ticked or looked_at:
-                confirm(own.annotation)
-                counts.confirmed += 1
-            else:
-                counts.untouched += 1
+            looked_at = (
+                bool(thing.annotation.get(CONFIRMED))
+                or confirmed == 'all'
+                or (confirmed == 'images' and is_seen)
+            )
+            merger.take_over(thing, own, change, looked_at)
         for thing in new:
             merger.add(thing, picture.image['id'])
         for own in missing:
@@ -194,6 +193,7 @@ class _Merger:
     counts: Counts
     findings: Findings
     ious: list[float] = field(default_factory=list)
+    size_wh: tuple[int, int] = (0, 0)  # of the image at hand
 
     def changed(self, thing: Thing, own: Thing, sent: Thing | None) -> str:
         """What people changed: 'mask', 'box', 'label', several of them, or nothing."""
@@ -203,16 +203,20 @@ class _Merger:
             if not any(is_same_mask(thing.rle, rle) for rle in known):
                 said.append('mask')
                 self.ious.append(max((rle_iou(thing.rle, rle) for rle in known), default=0))
-        elif own.rle is None or (sent is not None and sent.rle is None):
+        elif thing.box_xyxy is not None:
             boxes = [each.box_xyxy for each in (own, sent) if each is not None and each.box_xyxy]
-            if not any(_near(thing.box_xyxy, box) for box in boxes):
+            if not any(_near(thing.box_xyxy, box, self.size_wh) for box in boxes):
                 said.append('box')
         if thing.label != own.label:
             said.append('label')
         return ' '.join(said)
 
-    def take_over(self, thing: Thing, own: Thing, change: str) -> None:
-        """Put what people changed in place of what was there."""
+    def take_over(self, thing: Thing, own: Thing, change: str, looked_at: bool) -> None:
+        """Put what people changed in place of what was there.
+
+        A mask is theirs if they changed it, or looked at it; that they changed the class says
+        nothing about it. Of a new box, the old mask goes: a later run draws another one.
+        """
         annotation = own.annotation
         if 'mask' in change:
             annotation['segmentation'] = thing.annotation['segmentation']
@@ -220,11 +224,17 @@ class _Merger:
             annotation['bbox'] = tight_box(thing.rle)
         if 'box' in change:
             annotation['bbox'] = thing.annotation['bbox']
+            if own.rle is not None:
+                withdraw(annotation)
         if 'label' in change:
             annotation['category_id'] = self.category(thing.label)
-        if change != 'box':
+        has_mask = own.rle is not None and 'box' not in change
+        is_theirs = 'mask' in change or (looked_at and has_mask)
+        if is_theirs:
             confirm(annotation)
-        self.counts.changed += 1
+        self.counts.changed += bool(change)
+        self.counts.confirmed += not change and is_theirs
+        self.counts.untouched += not change and not is_theirs
 
     def add(self, thing: Thing, image_id: Hashable) -> None:
         """An object that people have drawn anew."""
@@ -254,7 +264,11 @@ class _Merger:
         return max(numbers, default=0) + 1
 
 
-def _near(box: Any, other: Any) -> bool:
-    return box is not None and all(
-        abs(a - b) <= _SAME_BOX for a, b in zip(box, other, strict=True)
+def _near(box: Corners, other: Corners, size_wh: tuple[int, int]) -> bool:
+    # formats cut boxes off at the edge of their image
+    sides = (*size_wh, *size_wh)
+    cut = [min(max(value, 0), side) for value, side in zip(other, sides, strict=True)]
+    return any(
+        all(abs(a - b) <= _SAME_BOX for a, b in zip(box, each, strict=True))
+        for each in (other, cut)
     )

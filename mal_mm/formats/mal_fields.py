@@ -77,7 +77,7 @@ def skipped(reason: str) -> dict[str, Any]:
 
 def clear(annotation: dict[str, Any]) -> None:
     """Take the marks of an earlier run away, in place; the mask and its quality stay."""
-    for name in (SKIPPED, FLAG, POLYGON_IOU):
+    for name in (SKIPPED, FLAG, POLYGON_IOU, HUMAN):
         annotation.pop(name, None)
 
 
@@ -86,11 +86,22 @@ def confirm(annotation: dict[str, Any]) -> None:
 
     `ignore` goes only where it came with a labeler's mark: people's own stays.
     """
+    _take_back(annotation)
+    annotation[HUMAN] = 1
+
+
+def withdraw(annotation: dict[str, Any]) -> None:
+    """Take a mask away, in place, with all that was said about it: its box is another now."""
+    _take_back(annotation)
+    annotation.pop('segmentation', None)
+    annotation.pop('area', None)
+
+
+def _take_back(annotation: dict[str, Any]) -> None:
     if annotation.get(FLAG):
         annotation.pop(IGNORE, None)
     clear(annotation)
     annotation.pop(QUALITY, None)
-    annotation[HUMAN] = 1
 
 
 def without_head(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coco_files import annotation, objects, rle_of
+from coco_files import annotation, objects, rle_of, write_images
 
 from mal_mm.convert import Findings, ReadOptions, WriteOptions, find_format
 from mal_mm.convert.merge import as_exported, merge_corrections
@@ -86,8 +86,8 @@ def test_a_changed_mask_a_changed_class_and_a_new_object_are_taken_over(name, tm
     assert objects(data)['a/1.png'][0][1] == rle_of(square(3, 4))
     other = found['n']
     assert other['category_id'] == 2 and other['segmentation'] == rle_of(square(20, 2))
-    # the mark that a labeler left goes with its quality
-    assert other['mal_human'] == 1 and not {'ignore', 'mal_flag', 'mal_quality'} & set(other)
+    # another class says nothing about the mask
+    assert 'mal_human' not in other and other['mal_quality'] == 0.5
     assert found[13] == labelled()['annotations'][2]
     new = next(a for a in found.values() if a['id'] not in (11, 'n', 13, 14))
     assert new['mal_human'] == 1 and new['image_id'] == 2 and new['bbox'] == [30, 20, 10, 10]
@@ -111,6 +111,28 @@ def test_what_people_ticked_is_confirmed_with_its_mask(tmp_path):
     assert found[11]['mal_human'] == 1 and 'mal_quality' not in found[11]
     assert found[11]['segmentation'] == labelled()['annotations'][0]['segmentation']
     assert [a for a in found.values() if a.get('mal_human')] == [found[11]]
+
+
+def test_the_marks_that_a_labeler_left_go_with_its_quality(tmp_path):
+    found, *_ = merged('cvat', through('cvat', labelled(), tmp_path), confirmed='all')
+    assert all(a['mal_human'] == 1 for a in found.values())
+    assert not {'ignore', 'mal_flag', 'mal_quality'} & set(found['n'])
+
+
+def test_a_corrected_box_loses_its_mask_so_that_a_later_run_draws_another(tmp_path):
+    people = labelled()
+    people['annotations'][0]['bbox'] = [3, 2, 14, 10]
+    people['annotations'][3]['bbox'] = [4.7, 5, 10, 10.2]  # rounding
+    out = tmp_path / 'boxes'
+    find_format('yolo').writer()(people, out, WriteOptions(), Findings())
+    write_images(people, out / 'images')
+    found, counts, findings, data = merged('yolo', out)
+    assert counts.changed == 1 and counts.untouched == 2  # and one that is marked `ignore`
+    assert found[11]['bbox'] == [3, 2, 14, 10]
+    assert not {'segmentation', 'area', 'mal_quality', 'mal_human'} & set(found[11])
+    assert found[13] == labelled()['annotations'][2] and not findings.lost
+    plan = make_plan(data, data['annotations'], selection=Selection(only_missing=True))
+    assert [data['annotations'][place]['id'] for place in plan.places.tolist()] == [11]
 
 
 def test_tasks_that_people_submitted_in_label_studio_are_confirmed_whole(tmp_path):
