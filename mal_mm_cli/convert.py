@@ -28,6 +28,7 @@ replaced, existing folders are not.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -158,6 +159,8 @@ def run(args: argparse.Namespace) -> int:
         f'{len(data["annotations"])} objects ({with_mask} with a mask), '
         f'{len(data.get("categories") or ())} classes -> {out}'
     )
+    if writing.name == 'coco' and not args.merge_into and findings.img_root is not None:
+        print(f'its images: --img-root {shlex.quote(str(findings.img_root))}')
     _print_splits(data)
     for line in findings.lines():
         print(line, file=sys.stderr)

@@ -30,6 +30,7 @@ def read_fiftyone(source: Path, options: ReadOptions, findings: Findings) -> dic
     if not labels.is_file():
         raise AnnotationError(f"{source}: no labels.json in it; give FiftyOne's folder")
     data = read_coco(labels, options, findings)
+    findings.img_root = labels.parent / 'data'
     index_images(data, labels)
     for annotation in data['annotations']:
         if annotation.get('score') == quality_of(annotation):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # what a record of another form than the format's makes Python say
@@ -20,12 +21,14 @@ class Findings:
         noted: what -> where: said, but no object is lost (a field without a place, a guess).
         polygon_ious: (IoU, where) of each mask that had to become a polygon.
         known_ids: ids of objects that our export had given along.
+        img_root: folder that the file names are relative to, where the reader knows.
     """
 
     lost: dict[str, list[str]] = field(default_factory=dict)
     noted: dict[str, list[str]] = field(default_factory=dict)
     polygon_ious: list[tuple[float, str]] = field(default_factory=list)
     known_ids: set[Any] = field(default_factory=set)
+    img_root: Path | None = None
 
     def lose(self, what: str, where: object) -> None:
         """Something is not in the result."""

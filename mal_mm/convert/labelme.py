@@ -52,6 +52,7 @@ def read_labelme(source: Path, options: ReadOptions, findings: Findings) -> dict
     """
     source = Path(source)
     builder = Builder(findings)
+    findings.img_root = options.img_root or (source if source.is_dir() else source.parent)
     found = False
     for name, content in read_source(source, ('.json',)):
         try:
@@ -63,9 +64,8 @@ def read_labelme(source: Path, options: ReadOptions, findings: Findings) -> dict
             findings.note('JSON file that is not of labelme', name)
             continue
         found = True
-        base = options.img_root or (source if source.is_dir() else source.parent)
         with findings.listing('file of an odd form', name):
-            _read_file(data, name, base, builder)
+            _read_file(data, name, findings.img_root, builder)
     if not found:
         raise AnnotationError(f'{source}: no labelme file in it (JSON with `shapes`)')
     return builder.data()

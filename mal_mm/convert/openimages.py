@@ -44,6 +44,7 @@ def read_openimages(source: Path, options: ReadOptions, findings: Findings) -> d
             + 'OpenImages (*-annotations-bbox.csv)'
         )
     names = _class_names(source)
+    findings.img_root = options.img_root
     builder = Builder(findings)
     images: dict[str, dict[str, Any] | None] = {}
     for path in pictures_below(options.img_root):

@@ -67,6 +67,7 @@ def read_voc(source: Path, options: ReadOptions, findings: Findings) -> dict[str
     img_root = options.img_root or (
         root / 'JPEGImages' if (root / 'JPEGImages').is_dir() else folder
     )
+    findings.img_root = img_root
     builder = Builder(findings)
     elements: dict[Path, ElementTree.Element] = {}
     for path in files:

@@ -48,6 +48,7 @@ def read_yolo(source: Path, options: ReadOptions, findings: Findings) -> dict[st
     """
     layout = layout_of(source, options, findings)
     builder = Builder(findings)
+    findings.img_root = layout.root
     names = layout.names
     for number in range(max(names, default=-1) + 1):
         builder.category(names.get(number, f'class {number}'))
@@ -86,9 +87,10 @@ def _look_for_strays(layout: Layout, findings: Findings) -> None:
 def _read_labels(
     path: Path, image: dict[str, Any], builder: Builder, root: Path, layout: Layout
 ) -> None:
-    if not path.is_file():  # an image without objects
-        return
     name = path.relative_to(root).as_posix()
+    if not path.is_file():
+        builder.findings.note('image without a label file, taken as one without objects', name)
+        return
     known = list(builder.categories)
     for number, line in enumerate(text_of(read_plain_file(path)[0], name).splitlines(), start=1):
         if not line.strip():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +129,9 @@ def labelled(tmp_path_factory) -> Path:
         rows = ['0 0.25 0.3 0.4 0.45', '1 0.5 0.5 0.6 0.3', '1 0.75 0.4 0.3 0.5']
         (folder / f'set/labels/{name}.txt').write_text('\n'.join(rows))
     (folder / 'set/data.yaml').write_text('names: [ring, frame]\n')
-    assert run('yolo', folder / 'set/data.yaml', folder / 'boxes.json') == 0
+    with redirect_stdout(io.StringIO()) as said:
+        assert run('yolo', folder / 'set/data.yaml', folder / 'boxes.json') == 0
+    assert f'its images: --img-root {folder / "set"}\n' in said.getvalue()
     assert label(folder, 'boxes.json', 'masks.json') == 0
     return folder
 
