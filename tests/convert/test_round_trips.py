@@ -65,6 +65,24 @@ def test_random_masks_become_one_yolo_ring_that_draws_the_same(data):
             assert their_label == label and rle_iou(rle, their_rle) > 0.98
 
 
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(coco_files())
+def test_random_files_of_one_object_an_image_come_back_from_the_others(data):
+    first = {a['image_id']: a for a in reversed(data['annotations'])}
+    data['annotations'] = [a for a in data['annotations'] if first[a['image_id']] is a]
+    ours = objects(data)
+    for name in ('voc', 'youtube-vis', 'yolo'):
+        with tempfile.TemporaryDirectory() as folder:
+            back, there, found = there_and_back(data, name, Path(folder))
+        theirs = objects(back)
+        assert theirs.keys() == ours.keys() and not there.lost and not found.lost, name
+        for key, things in ours.items():
+            assert [t[0] for t in theirs[key]] == [t[0] for t in things], name
+            assert [t[2] for t in theirs[key]] == [pytest.approx(t[2]) for t in things], name
+            if name != 'yolo':
+                assert [t[1] for t in theirs[key]] == [t[1] for t in things], name
+
+
 def test_every_format_that_is_written_says_what_it_loses(tmp_path):
     lost = {}
     for name in WRITTEN:
