@@ -20,6 +20,7 @@ COMMANDS = {
     'train': 'train',
     'generate': 'generate',
     'evaluate': 'evaluate',
+    'report': 'report',
     'test': 'test',
     'convert': 'convert',
     'two-phase': 'two_phase',
