@@ -30,6 +30,8 @@ _MARKS = (
     mal_fields.SKIPPED,
     mal_fields.IGNORE,
     mal_fields.POLYGON_IOU,
+    mal_fields.HUMAN,
+    mal_fields.REVIEW,
 )
 
 

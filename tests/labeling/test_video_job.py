@@ -130,6 +130,19 @@ def test_only_missing_leaves_masks_of_people_alone(folder, engine, tmp_path):
     assert (summary.passed, summary.masks) == (1, 6)
 
 
+def test_mask_that_a_human_has_confirmed_is_never_drawn_again(folder, engine, labelled, tmp_path):
+    data = copy.deepcopy(labelled[1])
+    track = next(track for track in data['annotations'] if track['id'] == 41)
+    track['segmentations'][2], track['mal_human'] = HUMAN, [None, None, 1]
+    (folder / 'confirmed.json').write_text(json.dumps(data))
+    out = tmp_path / 'out.json'
+    job = LabelingJob(folder / 'confirmed.json', out, folder, engine, {'config': 'tiny'})
+    assert job.run().passed == 1
+    found = next(t for t in json.loads(out.read_text())['annotations'] if t['id'] == 41)
+    assert found['segmentations'][2] == HUMAN and found['mal_human'] == [None, None, 1]
+    assert found['segmentations'][0] == track['segmentations'][0]
+
+
 def test_labelled_again_it_is_the_same_file(folder, engine, labelled, tmp_path):
     again = tmp_path / 'again.json'
     job = LabelingJob(folder / 'ann.json', again, folder, engine, {'config': 'tiny'})
