@@ -5,8 +5,8 @@
 #            --build-arg TORCH_INDEX_URL= --build-arg TORCH_CUDA_ARCH_LIST="8.0;9.0" .
 #   use:   docker run --rm -v "$PWD:/data" mal_mm label --ann /data/boxes.json --img-root /data/photos --out /data/masks.json
 #
-# The CUDA base has to be a "devel" image of the CUDA version that torch on PyPI was built for, since mmcv's
-# operators are compiled here.
+# The CUDA base has to be a "devel" image, since mmcv's operators are compiled here, and of the CUDA version that torch
+# on PyPI was built for: python -c 'import torch; print(torch.version.cuda)'.
 ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE}
 
