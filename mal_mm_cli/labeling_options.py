@@ -85,20 +85,17 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
         help='pixels that several instances claim: keep them in all, or give each to the box that '
         'it is most central to, small boxes first',
     )
-    holes = masks.add_mutually_exclusive_group()
-    holes.add_argument(
-        '--fill-holes', action='store_true', default=None, help='fill the holes of each mask'
-    )
-    holes.add_argument(
+    masks.add_argument(
         '--carve-holes',
         action=argparse.BooleanOptionalAction,
         help='cut out what looks like the surroundings: for objects with holes',
     )
-    for name, text in (
-        ('largest-component', 'keep the largest piece of each mask only'),
-        ('exact-crops', "resize crops as the authors' code does, pixel for pixel; slower"),
-    ):
-        masks.add_argument(f'--{name}', action='store_true', default=None, help=text)
+    masks.add_argument(
+        '--exact-crops',
+        action='store_true',
+        default=None,
+        help="resize crops as the authors' code does, pixel for pixel; slower",
+    )
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:

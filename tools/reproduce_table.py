@@ -1,123 +1,13 @@
 #!/usr/bin/env python
-"""A table of the paper (arXiv 2301.03992): the commands that make it, or what has been run of it.
+"""`mal-mm reproduce table`, as a script: see mal_mm_cli/reproduce_table.py."""
 
-TABLE is 1 (COCO), 2 (LVIS), 7 (what masks do for detection), or `baselines` (BoxInst, CondInst).
-Without --work-dirs it prints a shell script: the labeler, its masks, each segmenter on human and
-on MAL's masks, and the retention rates. With it, the logs in those work dirs become the table,
-with the paper's figures beside them. '-' is what has not been run, or is not known.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
-EXAMPLES = """examples:
-  python tools/reproduce_table.py 1 > table1.sh
-  python tools/reproduce_table.py 2 --gpus 4 --labeler configs/mal/dinov2_base.py
-  python tools/reproduce_table.py 1 --work-dirs work_dirs --out table1.csv
+from mal_mm_cli.door import enter
 
-exit status: 0 done, 1 refused (the reason is on stderr), 2 wrong arguments
-"""
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('table', metavar='TABLE', choices=['1', '2', '7', 'baselines'])
-    parser.add_argument(
-        '--labeler',
-        default='configs/mal/vit_mae_base.py',
-        metavar='CONFIG',
-        help='of phase 1 (default: configs/mal/vit_mae_base.py)',
-    )
-    parser.add_argument('--gpus', type=int, default=8, help='of the machine (default: 8)')
-    parser.add_argument(
-        '--work-dirs', type=Path, metavar='DIR', help='collect what has been run in this folder'
-    )
-    parser.add_argument(
-        '--best',
-        action='store_true',
-        help='of each run the validation of the highest mask AP, not the last',
-    )
-    parser.add_argument(
-        '--out', type=Path, metavar='FILE', help='write the table here: .md or .csv'
-    )
-    args = parser.parse_args(argv)
-    if args.gpus < 1:
-        parser.error(f'--gpus must be at least 1, got {args.gpus}')
-    if args.out is not None and (args.work_dirs is None or args.out.suffix not in ('.md', '.csv')):
-        parser.error('--out FILE.md or FILE.csv goes with --work-dirs')
-    return args
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print; see the exit status in the help."""
-    args = parse_args(argv)
-    with redirect_stdout(sys.stderr):  # MMDetection of onedl says something on stdout
-        from mal_mm.tool_errors import report
-
-    try:
-        run(args)
-    except (Exception, KeyboardInterrupt) as error:
-        return report('reproduce_table.py', error)
-    return 0
-
-
-def run(args: argparse.Namespace) -> None:
-    """Do what the command line says.
-
-    Raises:
-        ValueError: a log cannot be read.
-        OSError: the work dirs do not exist, or the output cannot be written.
-    """
-    # imported late: --help and wrong arguments answer at once
-    with redirect_stdout(sys.stderr):  # MMDetection of onedl says something on stdout
-        from mal_mm.phase2.paper_tables import TITLES
-        from mal_mm.phase2.reproduction import collect, commands
-
-    if args.work_dirs is None:
-        print('\n'.join(commands(args.table, args.labeler, args.gpus)))
-        return
-    if not args.work_dirs.is_dir():
-        raise FileNotFoundError(f'--work-dirs {args.work_dirs} is no folder')
-    entries = collect(args.table, args.work_dirs, args.best)
-    table = markdown(entries)
-    print(f'{TITLES[args.table]}, %\n\n{table}')
-    if args.out:
-        write(entries, table, args.out)
-
-
-def markdown(entries: Sequence[Mapping]) -> str:
-    """The table with one decimal, '-' where a cell is None."""
-
-    def cell(value: object) -> str:
-        return '-' if value is None else value if isinstance(value, str) else f'{value:.1f}'
-
-    rows = [list(entries[0]), *([cell(value) for value in each.values()] for each in entries)]
-    rows.insert(1, ['---' for _ in rows[0]])
-    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
-
-
-def write(entries: Sequence[Mapping], table: str, path: Path) -> None:
-    """As markdown or, with all digits, as CSV."""
-    import csv
-
-    from mal_mm.formats import atomic_write
-
-    with atomic_write(path) as file:
-        if path.suffix == '.md':
-            file.write(f'{table}\n')
-            return
-        writer = csv.DictWriter(file, list(entries[0]), lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(entries)
-
+main = partial(enter, 'reproduce_table', program=Path(__file__).name)
 
 if __name__ == '__main__':
     sys.exit(main())

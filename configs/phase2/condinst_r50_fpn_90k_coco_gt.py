@@ -9,6 +9,7 @@ Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 4.4 GB each, 
 MMDetection's model zoo reports 36.0 mask AP and 39.8 box AP. Not yet trained here at full size.
 """
 _base_ = ['mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
 train_pipeline = _base_.train_pipeline
 train_pipeline[1].poly2mask = True  # LoadAnnotations

@@ -4,14 +4,15 @@
 
 MMDetection's Mask R-CNN recipe without the mask head: a Faster R-CNN that differs from the rows with masks in nothing
 else. (The stock Faster R-CNN also assigns boxes otherwise.) Any file with the boxes will do, by default COCO's own:
-`--cfg-options mal_ann_file=FILE`, or `MAL_ANN_FILE=FILE` in the environment; masks in it are never read.
+`--cfg-options mal_ann_file=FILE`; masks in it are never read.
 
 Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 12 epochs. MMDetection's model zoo reports 38.2 box
 AP with masks and 37.4 for the stock Faster R-CNN. Not yet trained here at full size.
 """
 _base_ = ['mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
-mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017.json')
+mal_ann_file = 'annotations/instances_train2017.json'
 
 model = dict(type='FasterRCNN', roi_head=dict(mask_roi_extractor=None, mask_head=None))
 

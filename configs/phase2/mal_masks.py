@@ -14,7 +14,7 @@ The file takes the place of the annotation file to train on, and masks are decod
 pipeline that keeps polygons ignores RLE masks. Since two bases may not share a key, the fragment holds variables
 alone; tools/train.py applies them, and `runner_type` does so where another tool has not.
 """
-mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
+mal_ann_file = 'annotations/instances_train2017_mal.json'
 # masks of lower quality are left out of the mask loss, their boxes still train; 0: all masks train
 mal_min_quality = 0
 # weigh the mask loss of each object by the quality of its mask

@@ -3,14 +3,14 @@
     bash tools/dist_train.sh configs/phase2/maskdino_r50-hid2048_lsj-24e_coco_mal.py 8
 
 The file is the labeler's output (`tools/generate_pseudo_masks.py`), here `mal_ann_file`: `--cfg-options
-mal_ann_file=FILE`, or `MAL_ANN_FILE=FILE` in the environment. Nothing but that file differs from
-configs/maskdino/maskdino_r50-hid2048_lsj-24e_coco.py, the run on human masks; validation stays on human masks.
+mal_ann_file=FILE`. Nothing but that file differs from configs/maskdino/maskdino_r50-hid2048_lsj-24e_coco.py, the run
+on human masks; validation stays on human masks.
 
 Hardware: 8 GPUs x 2 images (for other totals, `--auto-scale-lr`), 15 GB each. On pseudo-masks not yet trained here at
 full size.
 """
 _base_ = ['../maskdino/maskdino_r50-hid2048_lsj-24e_coco.py']
 
-mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'annotations/instances_train2017_mal.json')
+mal_ann_file = 'annotations/instances_train2017_mal.json'
 
 train_dataloader = dict(dataset=dict(ann_file=mal_ann_file))

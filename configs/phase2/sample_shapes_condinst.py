@@ -4,13 +4,14 @@
     python benchmarks/retention_shapes.py data/shapes
     python tools/train.py configs/phase2/sample_shapes_condinst.py --cfg-options mal_ann_file=pseudo_masks.json
 
-Hardware: two CPU cores, about half an hour a run; what to expect stands in the README. As MMDetection's CondInst R50, whose masks
-BoxInst learns from boxes alone, but narrow (ResNet-18 with half the channels), at 128 px, from scratch, with AdamW; RLE masks are
-decoded (`poly2mask`), since the stock pipeline would ignore them.
+Hardware: two CPU cores, about half an hour a run; what to expect stands in the README. As MMDetection's CondInst R50,
+whose masks BoxInst learns from boxes alone, but narrow (ResNet-18 with half the channels), at 128 px, from scratch,
+with AdamW; RLE masks are decoded (`poly2mask`), since the stock pipeline would ignore them.
 """
 _base_ = ['mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py']
+custom_imports = dict(imports=['mal_mm'], allow_failed_imports=False)
 
-mal_ann_file = __import__('os').environ.get('MAL_ANN_FILE', 'pseudo_masks.json')
+mal_ann_file = 'pseudo_masks.json'
 data_root = 'data/shapes/'
 side = 128
 max_iters = 1600

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ class MaskLabeler:
             `checkpoints.public_weights.weight_folders`.
         download: fetch them if they are missing; a function is asked first, with a question.
         **options: further ones of LabelingEngine (refine, margin, exact_crops,
-            largest_component, ...), None likewise.
+            carve_holes, ...), None likewise.
 
     Raises:
         CheckpointError: the checkpoint or the weights are missing, broken, or of another
@@ -122,9 +122,18 @@ class MaskLabeler:
             network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold
         )
         chosen = {key: value for key, value in options.items() if value is not None}
+        self._refuse_unknown({**self.model.test_cfg, **chosen})
         self.engine = LabelingEngine(
             self.model, batch_size=batch_size, amp=amp, **{**self.model.test_cfg, **chosen}
         )
+
+    def _refuse_unknown(self, options: Mapping[str, object]) -> None:
+        unknown = sorted(options.keys() - set(LabelingEngine.OPTIONS))
+        if unknown:
+            raise ValueError(
+                f'{self.name}: labeling has no option {", ".join(unknown)} (`model.test_cfg`, or '
+                f'an argument); remove it. There are {", ".join(LabelingEngine.OPTIONS)}'
+            )
 
     @classmethod
     def instant(cls, size: str = 'small', **options: object) -> MaskLabeler:

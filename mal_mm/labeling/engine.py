@@ -27,7 +27,6 @@ from ..models.mask_prediction import NETWORKS, refinement_name
 from .box_clip import RELEASED, clip_to_box
 from .crop import Crop, Drawing, PseudoMask, average_drawings
 from .hole_carving import carve_holes_on_crop
-from .mask_cleaning import fill_holes, keep_largest_component
 from .overlaps import OVERLAPS, Claim, resolve_overlaps
 from .quality import boxes_on_maps, instant_quality, mask_quality
 from .window_sampling import sample_windows
@@ -60,8 +59,6 @@ class LabelingEngine:
         amp: half precision on a GPU.
         exact_crops: resize crops with Pillow as the authors do, pixel for pixel, in four times the
             time of the kernel that training samples are cut with.
-        largest_component: keep the largest piece of each mask only.
-        fill_holes: fill the holes of each mask.
         carve_holes: cut out what looks like the surroundings, see `labeling.hole_carving`.
         overlaps: 'keep', or 'centre': pixels that several instances of an image claim go to one
             of them, see `overlaps.resolve_overlaps`.
@@ -84,8 +81,6 @@ class LabelingEngine:
         'padding',
         'batch_size',
         'exact_crops',
-        'largest_component',
-        'fill_holes',
         'carve_holes',
         'overlaps',
         'box_tolerance',
@@ -104,8 +99,6 @@ class LabelingEngine:
         batch_size: int = 32,
         amp: bool = False,
         exact_crops: bool = False,
-        largest_component: bool = False,
-        fill_holes: bool = False,
         carve_holes: bool = False,
         overlaps: str = 'keep',
         box_tolerance: float | str | None = None,
@@ -139,8 +132,6 @@ class LabelingEngine:
             )
         if not margins.size or (margins < 0).any():
             raise ValueError(f'`margin` must be >= 0, got {margin}')
-        if fill_holes and carve_holes:
-            raise ValueError('`fill_holes` and `carve_holes` undo each other: choose one')
         if batch_size < 1:
             raise ValueError(f'`batch_size` must be at least 1, got {batch_size}')
         self.labeler = labeler
@@ -154,8 +145,6 @@ class LabelingEngine:
         self.batch_size = batch_size
         self.amp = amp
         self.exact_crops = exact_crops
-        self.largest_component = largest_component
-        self.fill_holes = fill_holes
         self.carve_holes = carve_holes
         self.overlaps = overlaps
         self.box_tolerance = box_tolerance
@@ -335,11 +324,7 @@ class LabelingEngine:
 
     def _cut(self, drawing: Drawing, crop: Crop) -> np.ndarray:
         region = drawing.probs > self._thresholds_of((crop.box[2:] - crop.box[:2]).prod())
-        if self.largest_component:
-            region = keep_largest_component(region)
-        if self.fill_holes:
-            region = fill_holes(region)
-        elif self.carve_holes:
+        if self.carve_holes:
             region = carve_holes_on_crop(region, drawing.corner, crop)
         if self.box_tolerance == RELEASED:
             return region

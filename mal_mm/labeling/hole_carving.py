@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from .crop import Crop
-from .mask_cleaning import fill_holes
 
 # lengths in parts of the mask's size, the root of its bounding box's area
 _SURROUNDINGS = 0.2  # how far out the background is looked at
@@ -99,7 +98,7 @@ def _find_holes(region: np.ndarray, pixels: np.ndarray, size: float) -> np.ndarr
         max(round(part * size), least)
         for part, least in ((_SLACK, 1), (_BAND, 2), (_WINDOW / 2, 1))
     )
-    solid = fill_holes(region)
+    solid = _fill_holes(region)
     depth, distance = _distance_to_outside(solid), _distance_to_outside(~solid)
     inner = (depth > slack) & (depth <= slack + band)
     outer = distance > slack
@@ -118,7 +117,7 @@ def _find_holes(region: np.ndarray, pixels: np.ndarray, size: float) -> np.ndarr
     keep = areas >= _MIN_AREA * region.sum()
     keep &= np.bincount(labels.ravel(), ratio.ravel()) >= _MIN_EVIDENCE * areas
     keep[labels[depth <= slack + 1]] = False  # also 0, what is no candidate
-    return fill_holes(keep[labels])
+    return _fill_holes(keep[labels])
 
 
 def _distance_to_outside(region: np.ndarray) -> np.ndarray:
@@ -150,3 +149,18 @@ def _colour_model(codes: np.ndarray) -> np.ndarray:
 def _resize(region: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
     resized = cv2.resize(region.astype(np.float32), hw[::-1], interpolation=cv2.INTER_LINEAR)
     return resized > 0.5
+
+
+def _fill_holes(region: np.ndarray) -> np.ndarray:
+    """A mask with its holes filled: background that no path of side neighbours leads out of.
+
+    Args:
+        region: (h, w) bool.
+
+    Returns:
+        (h, w) bool.
+    """
+    # a ring of background joins all that touches the region's border
+    outside = np.pad(~region, 1, constant_values=True).astype(np.uint8)
+    _, labels = cv2.connectedComponents(outside, connectivity=4)
+    return (labels != labels[0, 0])[1:-1, 1:-1]

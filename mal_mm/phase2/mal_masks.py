@@ -18,8 +18,8 @@ RUNNER_TYPE = 'mal_mm.phase2.mal_masks_runner.MalMasksRunner'
 def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -> None:
     """Carry the variables `mal_*` of a config to the places where they act, in place.
 
-    `mal_ann_file` becomes the annotation file of the innermost training dataset, unless that one
-    is named in `cfg_options`, and RLE masks are decoded (`poly2mask=True`) in all pipelines of
+    `mal_ann_file` becomes the annotation file of the innermost training dataset, and RLE masks are
+    decoded (`poly2mask=True`) in all pipelines of
     the training. `mal_min_quality` (0: off) and `mal_quality_weight` (False: off) make the mask
     loss mind the quality of the masks. A config without these variables stays as it is.
 
@@ -33,7 +33,7 @@ def apply_mal_masks(cfg: Config, cfg_options: Mapping[str, Any] | None = None) -
     if cfg.get('runner_type') == RUNNER_TYPE:
         cfg.pop('runner_type')  # it would apply them once more
     if cfg.get('mal_ann_file') and cfg.get('train_dataloader'):
-        _set_train_file(cfg, named=any(map(_is_train_file, cfg_options or ())))
+        _set_train_file(cfg, [key for key in cfg_options or () if _is_train_file(key)])
         for part in (cfg.train_dataloader, cfg.get('custom_hooks')):  # hooks: PipelineSwitchHook
             for _, each in parts(part):
                 if each.get('poly2mask') is False:  # it would ignore every RLE mask
@@ -71,20 +71,21 @@ def _is_train_file(key: str) -> bool:
     return key.startswith('train_dataloader.') and key.endswith('.ann_file')
 
 
-def _set_train_file(cfg: Config, named: bool) -> None:
+def _set_train_file(cfg: Config, named: list[str]) -> None:
     datasets = innermost_datasets(cfg.train_dataloader.dataset)
     if len(datasets) > 1:
-        if named:
-            return
         raise ValueError(
             f'mal_ann_file (={cfg.mal_ann_file!r}) is one file, but the training set joins '
-            f'{len(datasets)} datasets; name the file of each by --cfg-options '
-            'train_dataloader.dataset.datasets.0.ann_file=FILE and so on'
+            f'{len(datasets)} datasets; set mal_ann_file=None and name the file of each, as in '
+            '--cfg-options mal_ann_file=None train_dataloader.dataset.datasets.0.ann_file=FILE'
+        )
+    if named:
+        raise ValueError(
+            f'--cfg-options {named[0]}: this config takes its file from mal_ann_file; say '
+            '--cfg-options mal_ann_file=FILE instead'
         )
     (dataset,) = datasets
-    if named:
-        cfg.mal_ann_file = dataset.ann_file  # so that the dumped config says the same twice
-    elif dataset.get('ann_file') != cfg.mal_ann_file:
+    if dataset.get('ann_file') != cfg.mal_ann_file:
         MMLogger.get_current_instance().info(
             f'Training on mal_ann_file {cfg.mal_ann_file!r} in place of '
             f'{dataset.get("ann_file")!r}'

@@ -94,10 +94,7 @@ def drawing_options(args: argparse.Namespace) -> dict[str, object]:
         box_tolerance=_tolerance(args.box_tolerance),
         overlaps=args.overlaps,
         exact_crops=args.exact_crops,
-        largest_component=args.largest_component,
-        # they exclude each other: what is asked for here replaces what the config says
-        fill_holes=False if args.carve_holes else args.fill_holes,
-        carve_holes=False if args.fill_holes else args.carve_holes,
+        carve_holes=args.carve_holes,
     )
 
 

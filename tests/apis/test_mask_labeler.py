@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -10,6 +11,9 @@ from tiny_instant import instant_config, write_encoder
 
 from mal_mm.apis import MaskLabeler
 from mal_mm.checkpoints.loading import CheckpointError
+from mal_mm.formats import annotation_to_rle, read_coco
+from mal_mm.formats.polygons import polygon_iou
+from mal_mm_cli.main import main
 
 BOXES = [[5, 5, 60, 50], [70, 10, 110, 60], [20, 30, 110, 85]]
 
@@ -173,3 +177,50 @@ def test_a_checkpoint_for_an_instant_labeler_is_refused(files, encoder_file):
 def test_weights_that_are_random_are_refused():
     with pytest.raises(CheckpointError, match='names none'):
         MaskLabeler(Config(dict(model=instant_config())))
+
+
+def test_a_file_is_labelled_as_the_command_does(files, labeler, tmp_path):
+    Image.fromarray(blotches()).save(tmp_path / 'a.png')
+    image = dict(id=1, file_name='a.png', width=120, height=90)
+    annotations = [
+        dict(id=n, image_id=1, category_id=1, bbox=[x0, y0, x1 - x0, y1 - y0], note=f'mine {n}')
+        for n, (x0, y0, x1, y1) in enumerate(BOXES, 1)
+    ]
+    content = dict(images=[image], annotations=annotations, categories=[dict(id=1, name='x')])
+    (tmp_path / 'boxes.json').write_text(json.dumps(content))
+    seen = []
+    summary = labeler.label_file(
+        tmp_path / 'boxes.json',
+        tmp_path,
+        tmp_path / 'api.json',
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert (summary.masks, summary.skips) == (3, [])
+    assert seen[-1] == (3, 3)
+    words = ['generate', *map(str, files), '--ann', str(tmp_path / 'boxes.json'), '--img-root']
+    assert main([*words, str(tmp_path), '--out', str(tmp_path / 'cli.json')]) == 0
+    by_api, by_command = (read_coco(tmp_path / f'{name}.json') for name in ('api', 'cli'))
+    assert by_api == by_command
+    assert [each['note'] for each in by_api['annotations']] == ['mine 1', 'mine 2', 'mine 3']
+
+
+def test_a_mask_speaks_coco_polygons_and_pictures(labeler, tmp_path):
+    mask = labeler.label(blotches(), BOXES[:1])[0]
+    assert repr(mask) == (
+        f'PseudoMask({mask.area} px of 120 x 90, quality {mask.quality:.2f}, box [5, 5, 60, 50])'
+    )
+    annotation = json.loads(json.dumps(mask.to_coco(id=7, image_id=1, category_id=2)))
+    assert annotation['bbox'] == [5, 5, 55, 45] and annotation['id'] == 7
+    assert (annotation_to_rle(annotation, 90, 120)) == mask.rle
+    assert polygon_iou(mask.polygons(0.0), mask.rle) > 0.9
+    mask.save(tmp_path / 'mask.png')
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / 'mask.png')) > 127, mask.mask)
+    with pytest.raises(ValueError, match=r'mask.jpg: write masks as .png'):
+        mask.save(tmp_path / 'mask.jpg')
+
+
+def test_an_option_of_a_former_version_says_what_to_change(files):
+    config = Config.fromfile(files[0])
+    config.model.test_cfg.largest_component = True
+    with pytest.raises(ValueError, match='labeling has no option largest_component'):
+        MaskLabeler(config, files[1])

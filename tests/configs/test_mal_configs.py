@@ -198,6 +198,11 @@ def test_paper_schedule_is_one_cosine_to_zero(load):
     np.testing.assert_allclose(rates, (1 + np.cos(np.pi * steps / 200)) / 2, atol=5e-3)
 
 
+def test_a_small_set_takes_colours_and_boxes_as_measured_better(load):
+    model = load('small_set.py').model
+    assert (model.crf_view, model.shrink) == ('clean', 'area')
+
+
 # -- encoders -------------------------------------------------------------------------------------
 
 

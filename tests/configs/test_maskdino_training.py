@@ -236,7 +236,6 @@ def test_task_trains_an_iteration_and_evaluates(
     name, repo_root, data_root, detector, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(data_root)
-    monkeypatch.delenv('MAL_ANN_FILE', raising=False)
     start = detector[1] if 'objects365-' in name else None
     runner = small_runner(repo_root / 'configs' / f'{name}.py', tmp_path, start)
     still, logged = train_and_evaluate(runner)

@@ -32,6 +32,7 @@ COCO = {
     'cascade-rcnn_convnext-s_fpn_3x_coco_boxes': ['s2.loss_cls'],
 }
 LVIS = {
+    'faster-rcnn_r50_fpn_1x_lvis-v1_boxes': ['loss_cls'],
     'mask-rcnn_r50-dcn_fpn_1x_lvis-v1_mal': ['loss_mask'],
     'mask-rcnn_x101-32x4d_fpn_1x_lvis-v1_mal': ['loss_mask'],
 }
@@ -77,10 +78,10 @@ def train_and_evaluate(cfg: Config) -> dict[str, float]:
 def test_recipe_trains_a_batch_and_evaluates(name, repo_root, data_root, tmp_path):
     cfg = Config.fromfile(repo_root / 'configs' / 'phase2' / f'{name}.py')
     files = ['train_gt.json', 'unseen_gt.json']
-    if name.endswith('_boxes'):
-        files[0] = 'train.json'  # without masks
-    elif name in LVIS:
+    if name in LVIS:
         files = [f'lvis_{file}' for file in files]
+    elif name.endswith('_boxes'):
+        files[0] = 'train.json'  # without masks
     shrink_segmenter(cfg, data_root, files[0], tmp_path, files[1])
     assert check_mask_file(cfg) == []
     logged = train_and_evaluate(cfg)
@@ -89,7 +90,7 @@ def test_recipe_trains_a_batch_and_evaluates(name, repo_root, data_root, tmp_pat
     for loss in (COCO | LVIS)[name]:
         assert losses[f'train/{loss}'] > 0
     # written only if something was detected
-    measure = 'bbox' if name.startswith('cascade-rcnn') else 'segm'
+    measure = 'bbox' if name.startswith(('cascade-rcnn', 'faster-rcnn')) else 'segm'
     score = f'lvis/{measure}_AP' if name in LVIS else f'coco/{measure}_mAP'
     assert 0 <= logged[f'val/{score}'] <= 1
 

@@ -13,7 +13,6 @@ from mal_mm.geometry import (
 )
 from mal_mm.labeling import LabelingEngine, mask_quality
 from mal_mm.labeling.crop import Drawing
-from mal_mm.labeling.mask_cleaning import fill_holes, keep_largest_component
 from mal_mm.labeling.overlaps import Claim, resolve_overlaps
 from mal_mm.labeling.quality import boxes_on_maps
 
@@ -189,15 +188,6 @@ def test_several_margins_average_the_probabilities(model):
     assert (mask.mask != (total > 0.5)).sum() <= 2
 
 
-def test_masks_are_tidied_on_request(model):
-    image = blotches()
-    for name, tidy in (('largest_component', keep_largest_component), ('fill_holes', fill_holes)):
-        plain = label(engine(model), image)
-        tidied = label(engine(model, **{name: True}), image)
-        for before, after in zip(plain, tidied, strict=True):
-            np.testing.assert_array_equal(after.mask, tidy(before.mask))
-
-
 class Filling(LabelingEngine):
     """Fills the disc of every box, as labelers do with rings."""
 
@@ -224,11 +214,6 @@ def test_holes_are_carved_by_the_pixels_around_each_box(model, margin, corner):
     assert not mask.mask[distance < 10].any()
     assert mask.mask[(distance > 15) & (distance < 24)].all()
     assert mask.area == mask.mask.sum()
-
-
-def test_filling_and_carving_holes_exclude_each_other(model):
-    with pytest.raises(ValueError, match='choose one'):
-        engine(model, fill_holes=True, carve_holes=True)
 
 
 def test_resolved_instances_of_an_image_share_no_pixel(model):

@@ -14,9 +14,11 @@ from mmengine.registry import DefaultScope
 
 from mal_mm.formats import AnnotationError
 from mal_mm.phase2.custom_data import (
+    OwnData,
     class_names,
     point_at,
     point_labeler_at,
+    put_on_data,
     set_num_classes,
 )
 from mal_mm.samples import make_shapes
@@ -161,7 +163,7 @@ def test_labeler_of_several_voc_files_learns_from_the_one_given(repo_root, tmp_p
     cfg = Config.fromfile(repo_root / 'configs' / 'mal' / 'vit_mae_base.py')
     voc = Config.fromfile(repo_root / 'configs/mal/_base_/datasets/voc0712_boxes.py')
     cfg.train_dataloader = voc.train_dataloader
-    point_labeler_at(cfg, tmp_path / 'boxes.json', tmp_path, N)
+    point_labeler_at(cfg, OwnData(tmp_path / 'boxes.json', tmp_path), N)
     roi_dataset = cfg.train_dataloader.dataset
     assert roi_dataset.min_area == 2048
     assert roi_dataset.dataset.to_dict() == {
@@ -174,7 +176,7 @@ def test_labeler_of_several_voc_files_learns_from_the_one_given(repo_root, tmp_p
 
 def test_segmenter_given_as_labeler_is_refused(tmp_path):
     with pytest.raises(ValueError, match='trains no labeler'):
-        point_labeler_at(stock('solov2/solov2_r50_fpn_1x_coco'), tmp_path, tmp_path, 1)
+        point_labeler_at(stock('solov2/solov2_r50_fpn_1x_coco'), OwnData(tmp_path, tmp_path), 1)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +192,39 @@ def test_classes_that_cannot_be_told_apart_are_refused(categories, reason, tmp_p
     path.write_text(json.dumps({'images': [], 'annotations': [], 'categories': categories}))
     with pytest.raises(AnnotationError, match=reason):
         class_names(path)
+
+
+def own_files(folder, **changed) -> OwnData:
+    """Boxes to learn from and masks to judge by, of the drawn shapes."""
+    make_shapes(folder, num_images=1, num_unseen=1, size=64)
+    return OwnData(folder / 'train.json', folder, folder / 'unseen_gt.json', folder)
+
+
+def test_either_phase_is_put_on_own_files_with_validation(repo_root, tmp_path):
+    data = own_files(tmp_path)
+    labeler = Config.fromfile(repo_root / 'configs/mal/vit_mae_base.py')
+    put_on_data(labeler, data)
+    assert labeler.train_dataloader.dataset.dataset.ann_file == str(data.ann)
+    crop = labeler.val_dataloader.dataset.pipeline[1]
+    assert (crop.type, crop.crop_size, crop.expansion) == ('RoICrop', 512, 'fixed')
+    assert labeler.val_evaluator.ann_file == str(data.val_ann)
+    assert labeler.val_evaluator.mask_threshold == labeler.model.test_cfg.mask_threshold
+    assert labeler.val_cfg.type == 'ValLoop' and labeler.test_cfg.type == 'TestLoop'
+
+    segmenter = Config.fromfile(repo_root / 'configs/phase2/solov2_r50_fpn_3x_coco_mal.py')
+    put_on_data(segmenter, data)
+    classes = class_names(data.ann)
+    assert segmenter.mal_ann_file == str(data.ann)
+    assert segmenter.model.mask_head.num_classes == len(classes) == 5
+    assert tuple(segmenter.val_dataloader.dataset.metainfo.classes) == classes
+    assert segmenter.val_evaluator.ann_file == str(data.val_ann)
+
+
+def test_validation_by_other_classes_is_refused(repo_root, tmp_path):
+    data = own_files(tmp_path)
+    content = json.loads(data.val_ann.read_text())
+    content['categories'].reverse()
+    data.val_ann.write_text(json.dumps(content))
+    segmenter = Config.fromfile(repo_root / 'configs/phase2/solov2_r50_fpn_3x_coco_mal.py')
+    with pytest.raises(AnnotationError, match='its categories differ from those of'):
+        put_on_data(segmenter, data)

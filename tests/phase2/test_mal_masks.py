@@ -16,27 +16,23 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
 from mal_mm import config_path
-from mal_mm.launcher import add_common_arguments, load_config
+from mal_mm.launcher import load_config
 from mal_mm.phase2.mal_masks import apply_mal_masks
 from mal_mm.phase2.mask_quality import use_mask_quality
 from mal_mm.samples import make_shapes
 from mal_mm.samples.shapes import CATEGORIES
+from mal_mm_cli.config_arguments import add_config_arguments
 
 COCO = 'mal_mm::phase2/mask-rcnn_r50_fpn_1x_coco_mal.py'
 LVIS = 'mal_mm::phase2/mask-rcnn_x101-32x4d_fpn_1x_lvis-v1_mal.py'
 DEFAULT = 'annotations/instances_train2017_mal.json'
 
 
-@pytest.fixture(autouse=True)
-def no_file_in_the_environment(monkeypatch):
-    monkeypatch.delenv('MAL_ANN_FILE', raising=False)
-
-
 def load(config: object, *cfg_options: str) -> Config:
     """What tools/train.py makes of its command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument('config')
-    add_common_arguments(parser)
+    add_config_arguments(parser)
     options = ('--cfg-options', *cfg_options) if cfg_options else ()
     return load_config(parser.parse_args([str(config), *options]))
 
@@ -66,27 +62,18 @@ def test_variable_on_the_command_line_reaches_the_innermost_dataset(config):
     assert file_of(load(config, 'mal_ann_file=/elsewhere/mal.json')) == '/elsewhere/mal.json'
 
 
-def test_environment_names_the_file_in_inherited_configs_too(tmp_path, monkeypatch):
-    monkeypatch.setenv('MAL_ANN_FILE', '/elsewhere/mal.json')
-    path = child(tmp_path / 'child.py', "work_dir = 'here'", base=LVIS)
-    # with MMDetection's own tools as well, which know nothing of the variable
-    assert file_of(Config.fromfile(path)) == '/elsewhere/mal.json'
-    assert file_of(Config.fromfile(config_path(COCO.partition('::')[2]))) == '/elsewhere/mal.json'
-    # the command line is nearer
-    assert file_of(load(path, 'mal_ann_file=other.json')) == 'other.json'
-
-
 def test_config_that_inherits_sets_the_variable_alone(tmp_path):
     path = child(tmp_path / 'child.py', "mal_ann_file = 'mine.json'")
     assert file_of(load(path)) == 'mine.json'
 
 
-def test_dataset_named_on_the_command_line_wins():
-    key = 'train_dataloader.dataset.ann_file'
-    assert file_of(load(COCO, f'{key}=named.json')) == 'named.json'
-    assert file_of(load(COCO, f'{key}=named.json', 'mal_ann_file=other.json')) == 'named.json'
-    key = 'train_dataloader.dataset.dataset.ann_file'
-    assert file_of(load(LVIS, f'{key}=named.json')) == 'named.json'
+def test_a_dataset_named_on_the_command_line_is_refused():
+    for config, key in (
+        (COCO, 'train_dataloader.dataset.ann_file'),
+        (LVIS, 'train_dataloader.dataset.dataset.ann_file'),
+    ):
+        with pytest.raises(ValueError, match=rf'{key}: .* say --cfg-options mal_ann_file=FILE'):
+            load(config, f'{key}=named.json')
 
 
 def test_evaluation_and_configs_without_the_variable_stay(load_stock):
@@ -106,6 +93,7 @@ def test_two_files_are_not_replaced_by_one(load_stock):
     cfg.mal_ann_file = 'mal.json'
     with pytest.raises(ValueError, match=r"'mal\.json'.*2 datasets.*datasets\.0\.ann_file=FILE"):
         apply_mal_masks(cfg)
+    cfg.mal_ann_file = None
     apply_mal_masks(cfg, {'train_dataloader.dataset.datasets.0.ann_file': 'a.json'})
     assert joined == ConfigDict(type='ConcatDataset', datasets=[part, part])
 

@@ -135,7 +135,7 @@ def test_a_trained_labeler_needs_a_checkpoint_an_instant_one_takes_none(call, fo
 @pytest.mark.parametrize(
     ('options', 'made'),
     [
-        (['--fill-holes'], dict(fill_holes=True, carve_holes=False)),
+        (['--no-carve-holes'], dict(carve_holes=False)),
         (
             ['--overlaps', 'keep', '--box-tolerance', '2.5'],
             dict(overlaps='keep', box_tolerance=2.5, carve_holes=True),

@@ -98,6 +98,7 @@ def test_a_wheel_holds_modules_configs_tools_and_package_data(wheels, source_tre
     expected = {f'mal_mm/{name}' for name in files_below(package, '*.py')}
     templates = package / 'visualization' / 'templates'
     expected |= {f'mal_mm/visualization/templates/{name}' for name in files_below(templates)}
+    expected.add('mal_mm/reproduce/paper_figures.yml')
     for folder in ('configs', 'tools'):
         expected |= {f'mal_mm/.mim/{folder}/{name}' for name in files_below(source_tree / folder)}
     expected.add('mal_mm/.mim/model-index.yml')

@@ -37,6 +37,7 @@ CASES = [
         'CFG CKPT --detections D --gt GT --img-root DIR --out O --results-out O',
     ),
     ('retention', 'GT MAL --csv GT'),
+    ('compare_predictions', 'GT MAL --ann ANN --img-root DIR --out DIR'),
     ('visualize_attention', 'CFG CKPT --image IMG --box 1 2 3 4 --out IMG'),
     ('test', 'CFG CKPT --out X.pkl'),
 ]

@@ -1,4 +1,5 @@
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,31 @@ def test_a_missing_config_ends_the_tool_in_one_sentence(repo_root, tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("train: config 'missing.py' does not exist")
     assert 'Traceback' not in done.stderr
+
+
+def test_own_data_takes_four_words(repo_root, tiny_config, data_dir):
+    """What README shows: boxes to learn from, masks to judge by, any config."""
+    content = json.loads((data_dir / 'train.json').read_text())
+    for annotation in content['annotations']:
+        x, y, w, h = annotation['bbox']
+        annotation.update(
+            segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]], area=w * h, iscrowd=0
+        )
+    folder = tiny_config.parent
+    (folder / 'val.json').write_text(json.dumps(content))
+    (folder / 'mine.py').write_text(
+        tiny_config.read_text().replace(f'{data_dir}/', 'nowhere/')
+        + "\nval_dataloader = None\nmodel['test_cfg'] = dict(crop_size=64)\n"
+    )
+    words = ['--ann', data_dir / 'train.json', '--img-root', data_dir]
+    words += ['--val-ann', 'val.json', '--val-img-root', data_dir, '--work-dir', 'out']
+    words += ['--cfg-options', 'train_cfg.max_epochs=1']
+    done = run(sys.executable, '-m', 'mal_mm_cli', 'train', 'mine.py', *words, cwd=folder)
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    said = [*lines, *done.stderr.splitlines()]
+    assert lines[-1].startswith('trained 4 iterations; ')
+    assert Path(lines[-1].split('; ')[1]).is_file()
+    assert any(line.startswith('validation: mal/mIoU ') for line in lines)
+    assert len(said) < 20, said  # no dump of the config, no third party's words
+    log = next((folder / 'out').glob('*/*.log')).read_text()
+    assert 'Config:' in log and 'Hooks will be executed' in log

@@ -101,6 +101,35 @@ def test_one_channel_equals_the_two_label_form(settings_, boxed):
     assert torch.equal(MeanField(**settings_)(image, probs, masks), expected)
 
 
+def algorithm_1(scores: Tensor, image: Tensor, phi, threshold: float, num_iters: int) -> Tensor:
+    """Alg. 1 of the supplement, line by line, on one crop; K of Eq. 4 with zeta 0.5, omega 2."""
+    H, W = scores.shape
+    label = scores.double()
+    for _ in range(num_iters):
+        following = label.clone()
+        for y in range(H):
+            for x in range(W):
+                for v in range(max(y - 1, 0), min(y + 2, H)):
+                    for u in range(max(x - 1, 0), min(x + 2, W)):
+                        if (v, u) != (y, x):
+                            square = (image[:, y, x] - image[:, v, u]).double().square().sum()
+                            following[y, x] += 2 * torch.exp(-square / 0.5) * label[v, u]
+        label = phi(following)
+    return (label > threshold).to(torch.uint8)
+
+
+def test_algorithm_1_read_in_log_odds_is_what_runs_and_with_probabilities_it_only_adds():
+    image, probs, _ = random_case(seed=2, N=1, contrast=1.5)
+    limit = math.log(9)
+    log_odds = probs[0].clamp(0.1, 0.9).logit()
+    expected = algorithm_1(log_odds, image[0], lambda z: z.clamp(-limit, limit), 0.0, 5)
+    labels = MeanField(num_iters=5, zeta=0.5, omega=2.0)(image, probs)[0]
+    assert torch.equal(labels, expected)
+    assert 0 < labels.float().mean() < 1
+    added = algorithm_1(probs[0], image[0], lambda q: q.clamp(0.1, 0.9), 0.5, 5)
+    assert added.all()
+
+
 def test_narrow_bandwidth_equals_the_released_two_label_form_with_its_epsilon():
     image, probs, box_masks = random_case(seed=5, contrast=1.0)
     expected = two_label_mean_field(image, probs, box_masks, num_iters=8)

@@ -1,17 +1,10 @@
 import csv
-import importlib.util
 import json
 
 import pytest
 from PIL import Image
 
-
-@pytest.fixture(scope='module')
-def tool(repo_root):
-    spec = importlib.util.spec_from_file_location('retention', repo_root / 'tools/retention.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from mal_mm_cli.main import main
 
 
 @pytest.fixture
@@ -25,10 +18,10 @@ def runs(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(tool, runs, capsys):
+def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(runs, capsys):
     outputs = ['--csv', 'out.csv', '--plot', 'out.png']
     paper = ['--paper', 'mask-rcnn_x101-64x4d_fpn_1x_lvis-v1_mal']
-    assert tool.main(['gt.json', 'mal.json', 'box fill=fill.json', *paper, *outputs]) == 0
+    assert main(['retention', 'gt.json', 'mal.json', 'box fill=fill.json', *paper, *outputs]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith('| segm | AP |')
     for line in (
@@ -37,6 +30,8 @@ def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(tool, 
         '| paper GT | 25.8 | - | - | - | - | - |',
         '| paper MAL | 24.5 | - | - | - | - | - |',
         '| paper MAL / GT, % | 95.0 | - | - | - | - | - |',
+        '| paper MAL, trained on COCO | 24.2 | - | - | - | - | - |',
+        '| paper none | 26.6 | 42.0 | 28.3 | 19.8 | 34.7 | 39.9 |',
         '- MAL: mal.json, a test (COCO)',
     ):
         assert line in shown.splitlines()
@@ -45,6 +40,7 @@ def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(tool, 
     assert [row['run'] for row in rows if row['kind'] == 'segm'] == [
         *('GT', 'MAL', 'MAL', 'box fill', 'box fill'),
         *('paper GT', 'paper MAL', 'paper MAL'),
+        *('paper MAL, trained on COCO', 'paper MAL, trained on COCO'),
     ]
     with Image.open('out.png') as picture:
         assert picture.size == (1350, 1035)  # a panel each for masks and boxes
@@ -58,15 +54,15 @@ def test_the_papers_row_stands_below_and_the_numbers_and_bars_are_written(tool, 
         (('gt.json', 'mal.json', '--csv', 'no/a.csv'), 'folder no does not exist'),
     ],
 )
-def test_a_refusal_is_one_line(tool, runs, capsys, arguments, reason):
-    assert tool.main(arguments) == 1
+def test_a_refusal_is_one_line(runs, capsys, arguments, reason):
+    assert main(['retention', *arguments]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith('retention.py: ') and reason in line
+    assert line.startswith('mal-mm retention: ') and reason in line
 
 
 @pytest.mark.parametrize('other', ['fill.json', 'GT=fill.json', '=fill.json'])
-def test_a_further_run_needs_a_name_of_its_own(tool, runs, capsys, other):
+def test_a_further_run_needs_a_name_of_its_own(runs, capsys, other):
     with pytest.raises(SystemExit) as stopped:
-        tool.main(['gt.json', 'mal.json', other])
+        main(['retention', 'gt.json', 'mal.json', other])
     assert stopped.value.code == 2
     assert 'a further run is NAME=RUN' in capsys.readouterr().err
