@@ -63,12 +63,12 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
         CheckpointError: missing, damaged, or holding more; says what, and how to open it all the
             same.
     """
-    is_path = isinstance(file, (str, os.PathLike))
-    name = Path(file) if is_path else 'the checkpoint'
-    if is_path and not name.is_file():
+    path = Path(file) if isinstance(file, (str, os.PathLike)) else None
+    name = path or 'the checkpoint'
+    if path is not None and not path.is_file():
         raise CheckpointError(f'{name}: no such checkpoint file')
-    if is_path and _is_trusted(name):
-        return torch.load(name, map_location=map_location, weights_only=False)
+    if path is not None and _is_trusted(path):
+        return torch.load(path, map_location=map_location, weights_only=False)
     damage = _damage(file)
     if damage:
         raise CheckpointError(f'{name}: is damaged ({damage}); copy or download it again')
@@ -82,7 +82,7 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
     except Exception as error:
         head = _head(file)
         reason = _why_unreadable(file, head, error)
-        if is_path and 'could run any code' in reason:
+        if path is not None and 'could run any code' in reason:
             reason += (
                 f'. If you trust whoever made it as you trust a program: {TRUST_VARIABLE}={name}'
             )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmengine.logging import MMLogger
 
 from ..formats.errors import AnnotationError, shorten
 from ..formats.mal_fields import QUALITY, has_quality
 
+if TYPE_CHECKING:
+    from mmdet.datasets import CocoDataset as Base
+else:
+    Base = object  # the data set comes after it in the list of bases
 
-class MaskQualityMixin:
+
+class MaskQualityMixin(Base):
     """Adds `mask_quality`, in [0, 1], to each instance of a subclass of CocoDataset.
 
     It is the annotation's `mal_quality`, or 1 where there is none: a human drew the mask.

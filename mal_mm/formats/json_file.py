@@ -163,7 +163,7 @@ def _garbage_collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _write_object(data: Mapping[str, Any], file: IO[bytes], path: Path) -> None:
+def _write_object(data: Mapping[str, Any], file: IO[bytes] | gzip.GzipFile, path: Path) -> None:
     separator = b'{'
     for key, value in data.items():
         file.write(separator + _encode(str(key)) + b':')

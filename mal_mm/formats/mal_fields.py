@@ -99,8 +99,9 @@ def skip_reason(annotation: Mapping[str, Any]) -> str | None:
 def quality_of(annotation: Mapping[str, Any]) -> float:
     """Quality of the mask; NaN where a labeler did not draw it, or what stands there is odd."""
     value = annotation.get(QUALITY)
-    odd = isinstance(value, bool) or not isinstance(value, (int, float))
-    return math.nan if odd else float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    return float(value)
 
 
 def has_quality(annotation: Mapping[str, Any]) -> bool:

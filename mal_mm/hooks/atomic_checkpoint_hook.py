@@ -48,7 +48,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
         local = '://' not in str(self.out_dir)
-        if local and self.backend_args is None and self.file_client_args is None:
+        chosen = getattr(self, 'backend_args', None), getattr(self, 'file_client_args', None)
+        if local and chosen == (None, None):
             self.backend_args = {'backend': WHOLE_FILES}
 
     def before_train(self, runner: Runner) -> None:

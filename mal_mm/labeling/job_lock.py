@@ -15,7 +15,7 @@ from ..formats.atomic import is_alive
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 # for a run that is just ending
 PATIENCE_SECONDS = 1.0

@@ -73,7 +73,7 @@ class InstantLabeler(BaseModel):
     ) -> list | Tensor:
         """mmengine's entry; `inputs` as MALDataPreprocessor makes them."""
         if mode == 'predict':
-            return self.predict(inputs, data_samples)
+            return self.predict(inputs, data_samples or [])
         if mode == 'tensor':
             return self.encode(inputs['images'])
         raise ValueError(

@@ -66,7 +66,7 @@ def check_mask_file(cfg: Config) -> list[str]:
             for name, loader in _of_type(LoadAnnotations, TRANSFORMS, pipeline, start)
             if loader.get('with_mask')
         }
-        kind = class_of(dataset, DATASETS)
+        kind = _known_class(dataset)
         if not loaders or not dataset.get('ann_file') or issubclass(kind, CocoPanopticDataset):
             continue
         classes = _classes(dataset, kind)
@@ -105,7 +105,7 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
     loader = cfg.get(f'{split}_dataloader') or {}
     place = f'{split}_dataloader.dataset'
     for _, dataset in _of_type(CocoDataset, DATASETS, loader.get('dataset'), place):
-        kind = class_of(dataset, DATASETS)
+        kind = _known_class(dataset)
         val_classes = _classes(dataset, kind)
         if val_classes is None or issubclass(kind, CocoPanopticDataset):
             continue
@@ -137,6 +137,13 @@ def _path_of(dataset: dict[str, Any]) -> str:
     if dataset.get('data_root') and not is_abs(path):
         path = join_path(dataset['data_root'], path)
     return path
+
+
+def _known_class(dataset: Any) -> type:
+    """The class of a data set that `_of_type` has found."""
+    kind = class_of(dataset, DATASETS)
+    assert kind is not None, dataset
+    return kind
 
 
 def _of_type(
@@ -174,13 +181,18 @@ def _check_file(
     )
     if not stream.count:
         raise MaskFileError(f'{path} has no annotations; give another file')
-    numbers, examples, ids = Counter(), {}, IdWatch(path)
+    numbers: Counter[Problem] = Counter()
+    examples: dict[Problem, Any] = {}
+    used = 0
+    ids = IdWatch(path)
     for annotation in stream:
         ids.see(annotation)
         problem = problem_of(annotation)
+        if problem is None:
+            used += 1
+            continue
         numbers[problem] += 1
         examples.setdefault(problem, annotation.get('id'))
-    used = numbers.pop(None, 0)
     # what the file is refused for, then by number
     ranked = sorted(numbers, key=lambda each: (each.stops, numbers[each]), reverse=True)
     said = [

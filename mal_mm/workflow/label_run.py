@@ -201,7 +201,7 @@ class LabelRun:
             step: round(mean_fit(read_coco(self._path(step)), self.args.img_root), 4)
             for step in ('instant', 'trained')
         }
-        best = 'trained' if self.method == 'train' else max(fits, key=fits.get)
+        best = 'trained' if self.method == 'train' else max(fits, key=fits.__getitem__)
         said = ', '.join(f'{step} {fit:.3f}' for step, fit in fits.items())
         print(f'how well masks fit boxes and colours: {said}; kept: {best}')
         choice = dict(method=self.args.method, kept=best, fit=fits)

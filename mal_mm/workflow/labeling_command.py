@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
@@ -82,7 +83,7 @@ def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
     return config
 
 
-def drawing_options(args: argparse.Namespace) -> dict[str, object]:
+def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
     """What mal_mm_cli/labeling_options.py asks about drawing, as arguments of MaskLabeler."""
     return dict(
         network=args.network,
@@ -102,7 +103,7 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
-    instant = {}
+    instant: dict[str, Any] = {}
     if checkpoint is None:
         instant = dict(weights=args.weights, download=args.download or _ask)
     labeler = MaskLabeler(

@@ -88,8 +88,8 @@ def _signals_held_back() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in arrived:
-            signal.raise_signal(number)
+        for came in arrived:
+            signal.raise_signal(came)
 
 
 def _wait(process: subprocess.Popen) -> int:
@@ -121,7 +121,7 @@ class _Sinks:
             while self.log is not None and rest:
                 rest = rest[self.log.write(rest) :]
         except OSError as error:
-            name, self.log = self.log.name, None
+            name, self.log = getattr(self.log, 'name', ''), None
             self.show(
                 f'\nrun_two_phase: the log {name} cannot be written ({error.strerror}); the step '
                 'goes on without it\n'.encode()

@@ -40,9 +40,7 @@ def test_the_encoder_of_the_page_trains_in_a_labeler(example):
         assert labeler.student.encode(inputs['images']).shape == (2, 256, 2, 2)
         losses = labeler.loss(inputs, [])
         sum(losses[name] for name in losses if name.startswith('loss')).backward()
-        assert all(
-            torch.isfinite(p.grad).all() for p in labeler.student.encoder.parameters()
-        )
+        assert all(torch.isfinite(p.grad).all() for p in labeler.student.encoder.parameters())
         frozen = kind(depth=18, frozen=True).train()
         assert not frozen.training and not any(p.requires_grad for p in frozen.parameters())
     finally:
@@ -84,9 +82,7 @@ def test_the_format_of_the_page_lists_masks_and_what_it_left_out(example, tmp_pa
             {'id': 2, 'image_id': 1, 'category_id': 7},
         ],
     }
-    example('def write_area_table')['write_area_table'](
-        data, tmp_path / 'out.csv', None, findings
-    )
+    example('def write_area_table')['write_area_table'](data, tmp_path / 'out.csv', None, findings)
     rows = list(csv.reader(io.StringIO((tmp_path / 'out.csv').read_text())))
     assert rows == [['image', 'class', 'area', 'quality'], ['a.jpg', 'cat', '8', '0.5']]
     assert findings.lost == {'annotation without a mask': ['2']}

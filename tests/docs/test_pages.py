@@ -30,7 +30,8 @@ def test_every_relative_link_leads_to_a_file():
 
 def test_every_file_that_is_named_exists():
     broken = []
-    pattern = r'(?<![\w/.-])((?:tools|configs|mal_mm|mal_mm_cli|tests|benchmarks|requirements)/[\w./-]*\w\.\w+)'
+    folders = 'tools|configs|mal_mm|mal_mm_cli|tests|benchmarks|requirements'
+    pattern = rf'(?<![\w/.-])((?:{folders})/[\w./-]*\w\.\w+)'
     for page in PAGES:
         for path in re.findall(pattern, page.read_text()):
             yours = path.endswith('/mine.py')  # a file that the reader is told to make
@@ -49,7 +50,9 @@ def test_the_navigation_names_every_page_once():
 
     listed = list(leaves(config['nav']))
     docs = ROOT / 'docs'
-    assert sorted(listed) == sorted(page.relative_to(docs).as_posix() for page in docs.rglob('*.md'))
+    assert sorted(listed) == sorted(
+        page.relative_to(docs).as_posix() for page in docs.rglob('*.md')
+    )
 
 
 def test_the_readme_is_short():
