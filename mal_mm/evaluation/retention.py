@@ -232,7 +232,7 @@ def _in_log(file: Path) -> list[Evaluation]:
             scores[kind][name] = float(value) if value >= 0 else None
             benchmarks.add('COCO' if match[2].startswith('m') else 'LVIS')
         if scores:
-            kinds = [kind for kind in ('segm', 'bbox') if kind in scores]
+            kinds: list[str] = [kind for kind in ('segm', 'bbox') if kind in scores]
             in_order = {kind: scores[kind] for kind in kinds}
             step = row.get('step') or trained
             found.append(Evaluation(benchmarks.pop(), in_order, step, f'{file}, a test'))

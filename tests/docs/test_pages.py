@@ -25,7 +25,7 @@ def test_every_relative_link_leads_to_a_file():
                 path = page.parent / target.split('#')[0]
                 if not path.exists():
                     broken.append(f'{name(page)}: {target}')
-    assert broken == []
+    assert not broken, '\n'.join(broken)
 
 
 def test_every_file_that_is_named_exists():
@@ -33,11 +33,13 @@ def test_every_file_that_is_named_exists():
     folders = 'tools|configs|mal_mm|mal_mm_cli|tests|benchmarks|requirements'
     pattern = rf'(?<![\w/.-])((?:{folders})/[\w./-]*\w\.\w+)'
     for page in PAGES:
+        if page.name == 'CHANGELOG.md':  # names what is gone
+            continue
         for path in re.findall(pattern, page.read_text()):
             yours = path.endswith('/mine.py')  # a file that the reader is told to make
             if not yours and not (ROOT / path).exists():
                 broken.append(f'{name(page)}: {path}')
-    assert broken == []
+    assert not broken, '\n'.join(broken)
 
 
 def test_the_navigation_names_every_page_once():
@@ -91,7 +93,7 @@ def test_every_command_is_understood_by_the_program_it_names(capsys):
                 if end.code:
                     said = capsys.readouterr().err.splitlines()[-1]
                     misunderstood.append(f'{name(page)}: {" ".join(words)}: {said}')
-    assert misunderstood == []
+    assert not misunderstood, '\n'.join(misunderstood)
     assert checked > 30
 
 
@@ -103,7 +105,7 @@ def test_every_config_that_is_named_exists():
                 config_path(config)
             except FileNotFoundError:
                 broken.append(f'{name(page)}: mal_mm::{config}')
-    assert broken == []
+    assert not broken, '\n'.join(broken)
 
 
 def test_the_architecture_page_has_the_floors_that_the_test_of_imports_keeps():
