@@ -78,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
 
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.formats.paths import resolve_under
+    from mal_mm.labeling.image_io import read_image
     from mal_mm.reproduce.compare_predictions import (
         Predictor,
         sheet,
         side_by_side,
         true_instances,
     )
-    from mal_mm.visualization.pictures import read_image
 
     from .errors import sentence
 

@@ -33,6 +33,14 @@ def add_selection_options(parser: argparse.ArgumentParser) -> argparse._Argument
     boxes.add_argument(
         '--categories', nargs='+', metavar='NAME', help='label these only (names or ids)'
     )
+    boxes.add_argument(
+        '--redo',
+        type=Path,
+        metavar='MARKS.json',
+        help='label those alone that were marked rejected or in need of work on the review page '
+        '(its exported marks); all others stay as they are, byte for byte. --ann: the file that '
+        'was reviewed',
+    )
     return boxes
 
 

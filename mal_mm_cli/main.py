@@ -20,6 +20,7 @@ COMMANDS = {
     'train': 'train',
     'generate': 'generate',
     'evaluate': 'evaluate',
+    'report': 'report',
     'test': 'test',
     'two-phase': 'two_phase',
     'retention': 'retention',

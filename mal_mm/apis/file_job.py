@@ -12,6 +12,7 @@ from ..formats.plain_file import sha256
 from ..labeling.job import LabelingJob
 from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
+from ..labeling.review import describe_marks
 from ..version import __version__
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def make_file_job(
         checkpoint=weights and f'{Path(weights).name} (sha256 {sha256(weights)[:16]})',
         **{name: getattr(labeler.engine, name) for name in labeler.engine.OPTIONS},
         only_missing=selection.only_missing,
+        redo=selection.redo and describe_marks(selection.redo),
         categories=categories and sorted(categories, key=str),
         min_quality=output.min_quality,
         polygons=output.polygon_tolerance,

@@ -9,6 +9,8 @@ Of an annotation:
                          the annotation out. People's own `ignore` stays as it is
     mal_polygon_iou      IoU of the mask with the polygons that were written in its place
     mal_skipped          why it could not be labelled, as a sentence
+    mal_review           'accept', 'reject' or 'needs_work': what a person said of the mask on the
+                         review page (see review_marks.py); `ignore` is 1 with 'reject'
 Of the file:
     mal_mm               the head: which labeler drew the masks and how, and what was skipped
 """
@@ -23,6 +25,8 @@ QUALITY = 'mal_quality'
 FLAG = 'mal_flag'
 SKIPPED = 'mal_skipped'
 POLYGON_IOU = 'mal_polygon_iou'
+REVIEW = 'mal_review'
+ACCEPT, REJECT, NEEDS_WORK = 'accept', 'reject', 'needs_work'
 IGNORE = 'ignore'
 HEAD = 'mal_mm'
 # version of this page, in the head of each file
@@ -73,9 +77,28 @@ def skipped(reason: str) -> dict[str, Any]:
 
 
 def clear(annotation: dict[str, Any]) -> None:
-    """Take the marks of an earlier run away, in place; the mask and its quality stay."""
-    for name in (SKIPPED, FLAG, POLYGON_IOU):
+    """Take the marks of an earlier run away, in place; the mask and its quality stay.
+
+    What a person said of the former mask goes too, and with a rejection its `ignore`.
+    """
+    if annotation.get(REVIEW) == REJECT or annotation.get(FLAG) == LOW_QUALITY:
+        annotation.pop(IGNORE, None)
+    for name in (SKIPPED, FLAG, POLYGON_IOU, REVIEW):
         annotation.pop(name, None)
+
+
+def mark(annotation: dict[str, Any], review: str) -> None:
+    """Write down what a person said of the mask, in place; training leaves a rejected one out.
+
+    Args:
+        annotation: with the mask that was looked at.
+        review: ACCEPT, REJECT or NEEDS_WORK.
+    """
+    if annotation.get(REVIEW) == REJECT:
+        annotation.pop(IGNORE, None)
+    annotation[REVIEW] = review
+    if review == REJECT:
+        annotation[IGNORE] = 1
 
 
 def without_head(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +124,8 @@ def quality_of(annotation: Mapping[str, Any]) -> float:
     value = annotation.get(QUALITY)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
-    return float(value)
+    # JSON's whole numbers have no bound, floats do
+    return math.nan if abs(value) > 2**53 else float(value)
 
 
 def has_quality(annotation: Mapping[str, Any]) -> bool:
@@ -112,6 +136,11 @@ def has_quality(annotation: Mapping[str, Any]) -> bool:
 def flag_of(annotation: Mapping[str, Any]) -> str | None:
     """EMPTY_MASK, LOW_QUALITY, or None."""
     return annotation.get(FLAG) or None
+
+
+def review_of(annotation: Mapping[str, Any]) -> str | None:
+    """ACCEPT, REJECT, NEEDS_WORK, or None."""
+    return annotation.get(REVIEW) or None
 
 
 def was_labelled(annotation: Mapping[str, Any]) -> bool:

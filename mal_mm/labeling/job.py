@@ -19,6 +19,7 @@ from ..formats.detections import DetectionStream
 from ..formats.image_hints import name_hint
 from ..formats.paths import resolve_under
 from ..formats.plain_file import sha256
+from ..formats.review_marks import mask_digest
 from ..models.encoders import log_cache_counts
 from .coco_labeling import cut_plan
 from .engine import LabelingEngine
@@ -78,6 +79,7 @@ class LabelingJob:
         self.output = output
         # the text of the file is gone again after this; the plan stays
         self.detections = detections
+        self.redo = selection.redo if selection else None
         stream = self._open()
         self._files = self._digests()
         self.plan: Plan = make_plan(stream.value, stream, self.ann, selection)
@@ -305,6 +307,9 @@ class LabelingJob:
         images = index_images(stream.value, self.ann)
         data = mal_fields.without_head(stream.value)
         head = mal_fields.new_head(self.identity)
+        if self.redo:  # most masks are still those of the run before
+            earlier = mal_fields.head_of(stream.value)
+            head['before'] = {k: v for k, v in earlier.items() if k not in ('skipped', 'before')}
         data['annotations'] = self._labelled(stream, index, images, summary, head)
         # last, since it is complete when the annotations have gone by
         data[mal_fields.HEAD] = head
@@ -325,8 +330,10 @@ class LabelingJob:
             if place in bad_boxes:
                 fields = mal_fields.skipped(bad_boxes[place])
             if fields is not None:
+                before = mask_digest(annotation.get('segmentation')) if self.redo else None
                 apply_fields(annotation, fields, images)
                 summary.add(fields, place, annotation)
+                summary.same += before == mask_digest(annotation.get('segmentation'))
             yield annotation
         head['skipped'] = summary.as_dict()['skipped']
 

@@ -18,6 +18,7 @@ from ..formats.image_size import stated_size
 from ..formats.mal_fields import skip_reason
 from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name
+from ..formats.review_marks import REDO, ReviewMarks
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,13 @@ class Selection:
     Attributes:
         only_missing: leave annotations alone that have a mask.
         categories: names or ids of the categories to label; None for all.
+        redo: label those alone that a review has marked rejected or in need of work, as long as
+            they have the mask that was looked at; None: whatever was said of them.
     """
 
     only_missing: bool = False
     categories: frozenset[Hashable] | None = None
+    redo: ReviewMarks | None = None
 
     def passes(
         self, annotation: Mapping[str, Any], image: Mapping[str, Any] | None = None
@@ -43,6 +47,8 @@ class Selection:
             annotation: of the file.
             image: its record, where there is one.
         """
+        if self.redo is not None and self.redo.mark_of(annotation) not in REDO:
+            return True
         if skip_reason(annotation) is None:
             if annotation.get('iscrowd') and annotation.get('segmentation'):
                 return True

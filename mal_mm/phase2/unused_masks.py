@@ -31,7 +31,9 @@ class Problem(NamedTuple):
 
 
 MARKED = Problem(
-    'are marked `ignore: 1`', f'{LABEL} marks what is under --min-quality; label with a lower one'
+    'are marked `ignore: 1`',
+    f'{LABEL} marks what is under --min-quality, and tools/label.py --reject what a review has '
+    'rejected; label with a lower one, or draw the rejected masks again with --redo',
 )
 NO_BOX = Problem('have no `bbox` of four numbers', 'take them out of the file', stops=True)
 OUTSIDE = Problem('have boxes outside their image', 'compare the boxes with the images')

@@ -69,8 +69,10 @@ class LabelRun:
         self.job = self._job('instant', self.instant)
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.method = args.method
-        if self.method == 'auto' and self._boxes < LEAST_BOXES:
-            print(f'{self._boxes} boxes are too few to learn from: instant masks only')
+        # a labeler learns from all boxes of the file, also where few are drawn again
+        boxes = self.job.plan.count if args.redo else self._boxes
+        if self.method == 'auto' and boxes < LEAST_BOXES:
+            print(f'{boxes} boxes are too few to learn from: instant masks only')
             self.method = 'instant'
         self.state = RunState(
             self.work_dir,

@@ -52,7 +52,6 @@ def test_what_is_written_is_read_back():
     mal_fields.clear(annotation)
     assert annotation == {
         'id': 3,
-        'ignore': 1,
         'note': 'mine',
         'segmentation': [[1, 2]],
         'area': 4,
