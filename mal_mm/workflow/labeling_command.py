@@ -159,7 +159,7 @@ def make_job(
 def _describe_redo(job: LabelingJob) -> str | None:
     """What a review has chosen, in a sentence; ValueError where that is nothing."""
     found = len(job.plan.places) + len(job.plan.skips)
-    return job.redo and check_redo(job.redo, found, job.ann)
+    return None if not job.redo else check_redo(job.redo, found, job.ann)
 
 
 def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary | None:
