@@ -26,7 +26,9 @@ def commands(page: Path) -> list[list[str]]:
     text = re.sub(r'\$\(.*?\)', 'FILE', page.read_text().replace('\\\n', ' '))
     lines = [line.strip() for line in text.splitlines() if re.match(r' {4,}\S', line)]
     starts = ('mal-mm ', 'python tools/', 'bash tools/', 'torchrun ')
-    found = [re.sub(r' >.*', '', part).strip() for line in lines for part in line.split(' && ')]
+    # what is in brackets may be left out; where output goes is the shell's business
+    lines = [re.sub(r' >.*', '', re.sub(r'\[(--.*?)\]', r'\1', line)) for line in lines]
+    found = [part.strip() for line in lines for part in line.split(' && ')]
     return [shlex.split(each, comments=True) for each in found if each.startswith(starts)]
 
 
