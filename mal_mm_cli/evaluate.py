@@ -11,7 +11,8 @@ Annotations are matched by id; both files are COCO-style JSON (.json or .json.gz
 or RLE. One without a predicted mask counts as IoU 0. small, medium and large are bins of the box
 area in image pixels: below 32^2, below 96^2, and above. The rows `box fill` and `inscribed
 ellipse` say what the box alone would give. Boundary IoU (arXiv 2103.16562) compares only the
-pixels within 2 % of the image's diagonal from the masks' outlines.
+pixels within 2 % of the image's diagonal from the masks' outlines. Of a GT.json that people have
+corrected in part (`mal_human`), a labeler's masks are left out.
 
 examples:
   mal-mm evaluate pseudo_masks.json instances_val2017.json

@@ -22,6 +22,7 @@ COMMANDS = {
     'evaluate': 'evaluate',
     'report': 'report',
     'test': 'test',
+    'convert': 'convert',
     'two-phase': 'two_phase',
     'retention': 'retention',
     'samples': 'samples',

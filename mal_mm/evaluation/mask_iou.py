@@ -31,6 +31,7 @@ from mal_mm.formats.mal_fields import quality_of
 
 from .boundary_iou import MaskBoundary, is_all_boundary
 from .floors import box_fill_rle, inscribed_ellipse_rle
+from .human_truth import REASON, is_machine_made, is_mixed
 from .scores import KINDS, Scores
 
 _CHUNK = 1024
@@ -102,7 +103,8 @@ def evaluate(
 
     Annotations are matched by id. A ground-truth annotation without a prediction, or whose
     prediction has no mask, counts with IoU 0. Ground truth that is a crowd, has no mask or a
-    damaged one is left out. Sizes, floors and classes are those of the ground truth; where it
+    damaged one is left out, and a labeler's mask too where others are marked as a human's
+    (`mal_human`). Sizes, floors and classes are those of the ground truth; where it
     has no usable box, the mask's tight box takes its place.
 
     Args:
@@ -144,7 +146,7 @@ def evaluate(
             'were made from this ground truth or from its boxes'
         )
 
-    matcher = _Matcher(images, pred_by_id, pred_name)
+    matcher = _Matcher(images, pred_by_id, pred_name, is_mixed(gt_by_id.values()))
     bar = tqdm(gt_by_id.values(), desc='masks', unit=' masks', disable=None if progress else True)
     matches = (match for match in map(matcher.match, bar) if match is not None)
     scores = Scores(categories)
@@ -229,12 +231,16 @@ class _Matcher:
     images: Mapping[Hashable, Mapping[str, Any]]
     pred_by_id: Mapping[Hashable, Mapping[str, Any]]
     pred_name: str
+    humans_only: bool = False
     missing_ids: list[Any] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     boxes_from_masks: int = 0
 
     def match(self, annotation: dict[str, Any]) -> _Match | None:
         image = self.images.get(_key(annotation.get('image_id')), {})
+        if self.humans_only and is_machine_made(annotation):
+            self.left_out.append({'annotation_id': annotation['id'], 'reason': REASON})
+            return None
         try:
             rle = _human_mask(annotation, image)
         except AnnotationError as error:

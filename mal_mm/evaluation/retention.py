@@ -15,6 +15,7 @@ from mal_mm.formats import read_coco
 from mal_mm.formats.detections import read_detections
 
 from .average_precision import AP_NAMES, coco_ap
+from .human_truth import human_images, is_mixed
 
 LVIS_NAMES = ('APr', 'APc', 'APf')  # rare, common, frequent classes
 # coco/segm_mAP_50, as CocoMetric names it, or lvis/segm_AP50, as LVISMetric does
@@ -271,9 +272,20 @@ def _score_results(path: Path, gt_ann: str | Path | None) -> Evaluation:
             'its JSON'
         )
     kind = 'segm' if 'segmentation' in results[0] else 'bbox'
+    source = f'{path} against {gt_ann}'
+    if is_mixed(gt['annotations']):
+        kept = human_images(gt)
+        source += f', the {len(kept)} of {len(gt["images"])} images that humans have corrected'
+        if not kept:
+            raise ValueError(
+                f'{gt_ann}: every image has a mask of a labeler; confirm whole images'
+            )
+        gt['images'] = [image for image in gt['images'] if image['id'] in kept]
+        gt['annotations'] = [a for a in gt['annotations'] if a.get('image_id') in kept]
+        results = [result for result in results if result['image_id'] in kept]
     scores = coco_ap(gt, results, str(gt_ann), (kind,))[kind]
     scores = {name: scores[name] for name in AP_NAMES}
-    return Evaluation('COCO', {kind: scores}, None, f'{path} against {gt_ann}')
+    return Evaluation('COCO', {kind: scores}, None, source)
 
 
 def _percent(scores: Scores) -> dict[str, float | None]:

@@ -9,8 +9,10 @@ Of an annotation:
                          the annotation out. People's own `ignore` stays as it is
     mal_polygon_iou      IoU of the mask with the polygons that were written in its place
     mal_skipped          why it could not be labelled, as a sentence
+    mal_human            1: a human drew or confirmed the mask; labeling leaves it alone
     mal_review           'accept', 'reject' or 'needs_work': what a person said of the mask on the
                          review page (see review_marks.py); `ignore` is 1 with 'reject'
+Other formats carry these along, with ids and people's ticks: mal_mm/convert/attributes.py.
 Of the file:
     mal_mm               the head: which labeler drew the masks and how, and what was skipped
 """
@@ -25,6 +27,7 @@ QUALITY = 'mal_quality'
 FLAG = 'mal_flag'
 SKIPPED = 'mal_skipped'
 POLYGON_IOU = 'mal_polygon_iou'
+HUMAN = 'mal_human'
 REVIEW = 'mal_review'
 ACCEPT, REJECT, NEEDS_WORK = 'accept', 'reject', 'needs_work'
 IGNORE = 'ignore'
@@ -83,7 +86,7 @@ def clear(annotation: dict[str, Any]) -> None:
     """
     if annotation.get(REVIEW) == REJECT or annotation.get(FLAG) == LOW_QUALITY:
         annotation.pop(IGNORE, None)
-    for name in (SKIPPED, FLAG, POLYGON_IOU, REVIEW):
+    for name in (SKIPPED, FLAG, POLYGON_IOU, REVIEW, HUMAN):
         annotation.pop(name, None)
 
 
@@ -99,6 +102,29 @@ def mark(annotation: dict[str, Any], review: str) -> None:
     annotation[REVIEW] = review
     if review == REJECT:
         annotation[IGNORE] = 1
+
+
+def confirm(annotation: dict[str, Any]) -> None:
+    """Mark a mask as a human's, in place; what a labeler said about it goes.
+
+    `ignore` goes only where it came with a labeler's mark: people's own stays.
+    """
+    _take_back(annotation)
+    annotation[HUMAN] = 1
+
+
+def withdraw(annotation: dict[str, Any]) -> None:
+    """Take a mask away, in place, with all that was said about it: its box is another now."""
+    _take_back(annotation)
+    annotation.pop('segmentation', None)
+    annotation.pop('area', None)
+
+
+def _take_back(annotation: dict[str, Any]) -> None:
+    if annotation.get(FLAG):
+        annotation.pop(IGNORE, None)
+    clear(annotation)
+    annotation.pop(QUALITY, None)
 
 
 def without_head(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +162,11 @@ def has_quality(annotation: Mapping[str, Any]) -> bool:
 def flag_of(annotation: Mapping[str, Any]) -> str | None:
     """EMPTY_MASK, LOW_QUALITY, or None."""
     return annotation.get(FLAG) or None
+
+
+def is_human(annotation: Mapping[str, Any]) -> bool:
+    """Whether a human drew or confirmed the mask."""
+    return annotation.get(HUMAN) == 1 and type(annotation[HUMAN]) is int
 
 
 def review_of(annotation: Mapping[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ NAMES = (
     mal_fields.FLAG,
     mal_fields.SKIPPED,
     mal_fields.POLYGON_IOU,
+    mal_fields.HUMAN,
     mal_fields.EMPTY_MASK,
     mal_fields.LOW_QUALITY,
 )
