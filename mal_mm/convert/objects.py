@@ -16,7 +16,7 @@ from ..formats.errors import AnnotationError
 from ..formats.image_size import stated_size
 from ..formats.mal_fields import quality_of
 from ..formats.paths import image_file_name, resolve_under
-from ..formats.polygons import Piece, keyhole, polygon_iou, tight_box, trace
+from ..formats.polygons import Piece, keyhole, polygon_iou, tight_box, trace_well
 from ..formats.rle import segmentation_to_rle
 from .attributes import BOX, note_fields, note_image_fields, pack
 from .findings import Findings
@@ -64,7 +64,7 @@ class Thing:
         """
         if self.polygons:
             return self.polygons
-        return self._measured(trace(self.rle, tolerance) if self.rle else [], findings)
+        return self._measured(trace_well(self.rle, tolerance) if self.rle else [], findings)
 
     def _measured(self, pieces: list[Piece], findings: Findings) -> list[list[float]]:
         polygons = [keyhole(piece).round(2).ravel().tolist() for piece in pieces]

@@ -18,6 +18,8 @@ from .rle import decode_tight, segmentation_to_rle
 Piece = list[np.ndarray]
 # a joined ring that covers less of the polygons it was made of is traced anew: its parts overlap
 _SAME = 0.98
+# up to this tolerance polygons draw the same mask again
+_EXACT = 0.25
 
 
 def mask_to_polygons(
@@ -89,6 +91,22 @@ def _area(ring: np.ndarray) -> float:
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
+def trace_well(rle: dict[str, Any], tolerance: float, least: float = 0.9) -> list[Piece]:
+    """`trace`, with less tolerance for small masks, which would lose their shape.
+
+    Args:
+        rle: compressed COCO RLE.
+        tolerance: see `trace`; halved as long as the polygons have a smaller IoU than `least`.
+        least: in [0, 1].
+    """
+    while True:
+        pieces = trace(rle, tolerance)
+        polygons = [flat(keyhole(piece)) for piece in pieces]
+        if tolerance <= _EXACT or polygon_iou(polygons, rle) >= least:
+            return pieces
+        tolerance /= 2
+
+
 def keyhole(piece: Piece) -> np.ndarray:
     """One ring that goes into each further ring and back along the same line.
 
@@ -130,7 +148,7 @@ def one_ring(
         ring = keyhole(rings)
         if len(rings) == 1 or polygon_iou([flat(ring)], rle) >= _SAME:
             return ring
-    rings = [ring for piece in trace(rle, tolerance) for ring in piece]
+    rings = [ring for piece in trace_well(rle, tolerance) for ring in piece]
     return keyhole(rings) if rings else None
 
 

@@ -9,11 +9,13 @@ from pycocotools import mask as mask_utils
 from scipy import ndimage
 
 from mal_mm.formats.polygons import (
+    flat,
     keyhole,
     mask_to_polygons,
     one_ring,
     polygon_iou,
     trace,
+    trace_well,
 )
 from mal_mm.formats.region_rle import encode_region
 
@@ -65,6 +67,17 @@ def test_polygons_of_a_disc_give_the_disc_again(tolerance, least):
     assert len(polygons) == 1
     rle = encode_region(disc, 7, 5, (80, 90))
     assert polygon_iou(polygons, rle) >= least
+
+
+def test_a_small_mask_gets_less_tolerance_than_a_large_one():
+    y, x = np.mgrid[:80, :80]
+    plus = ((abs(x - 40) < 2) | (abs(y - 40) < 2)) & (abs(x - 40) < 6) & (abs(y - 40) < 6)
+    disc = (x - 40) ** 2 + (y - 40) ** 2 < 30**2
+    for region, same in ((plus, False), (disc, True)):
+        rle = encode_region(region, 0, 0, (80, 80))
+        rings = [[flat(keyhole(p)) for p in tracer(rle, 3)] for tracer in (trace, trace_well)]
+        assert (rings[0] == rings[1]) is same
+        assert polygon_iou(rings[1], rle) >= 0.9
 
 
 def test_more_tolerance_means_fewer_points():
