@@ -3,7 +3,7 @@
 #   CPU:   docker build -t mal_mm .
 #   CUDA:  docker build -t mal_mm:cuda --build-arg BASE=nvidia/cuda:13.0.1-devel-ubuntu24.04 \
 #            --build-arg TORCH_INDEX_URL= --build-arg TORCH_CUDA_ARCH_LIST="8.0;9.0" .
-#   use:   docker run --rm -v "$PWD:/data" mal_mm label --ann /data/boxes.json --img-root /data/photos --out /data/masks.json
+#   use:   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" mal_mm label --ann /data/boxes.json --img-root /data/photos --out /data/masks.json
 #
 # The CUDA base has to be a "devel" image, since mmcv's operators are compiled here, and of the CUDA version that torch
 # on PyPI was built for: python -c 'import torch; print(torch.version.cuda)'.
@@ -16,6 +16,7 @@ ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ARG TORCH_CUDA_ARCH_LIST=
 
 # OpenCV needs libGL and GLib; a Python where the base has none
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential git libgl1 libglib2.0-0 \
     && (command -v python3 || apt-get install -y --no-install-recommends python3) \
@@ -26,14 +27,12 @@ RUN apt-get update \
 WORKDIR /opt/mal_mm
 COPY . .
 # No GPU is visible while an image is built; --cuda-ops has the operators compiled for one all the same.
-RUN TORCH_INDEX_URL="${TORCH_INDEX_URL}" TORCH_CUDA_ARCH_LIST="${TORCH_CUDA_ARCH_LIST}" \
-    bash tools/setup_env.sh --stack "${STACK}" --venv /opt/venv \
-        $(if [ -n "${TORCH_CUDA_ARCH_LIST}" ]; then echo --cuda-ops; fi) \
+RUN bash tools/setup_env.sh --stack "${STACK}" --venv /opt/venv ${TORCH_CUDA_ARCH_LIST:+--cuda-ops} \
     && rm -rf /root/.cache/pip
 
 ENV PATH=/opt/venv/bin:${PATH}
-RUN useradd --create-home user
-USER user
+# caches of a user whom the image does not know
+ENV HOME=/tmp
 WORKDIR /data
 ENTRYPOINT ["mal-mm"]
 CMD ["--help"]

@@ -65,6 +65,16 @@ if is_complete; then
   exit 0
 fi
 
+if [ "$cuda_ops" = 1 ]; then
+  if [ -z "${TORCH_CUDA_ARCH_LIST:-}" ]; then
+    echo "setup_env.sh: --cuda-ops needs TORCH_CUDA_ARCH_LIST, such as '8.0;9.0'" >&2
+    exit 2
+  fi
+  if ! command -v nvcc >/dev/null && [ ! -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
+    echo 'setup_env.sh: --cuda-ops needs nvcc' >&2
+    exit 2
+  fi
+fi
 step() { echo "==> [$((SECONDS / 60)) min $((SECONDS % 60)) s] $*"; }
 fail() { echo "setup_env.sh: $*" >&2; exit 1; }
 
@@ -120,8 +130,6 @@ mmcv_version_right() {
 # The ops are compiled for the GPU of this machine if it has one and a CUDA compiler, else for the CPU.
 force_cuda=0
 if [ "$cuda_ops" = 1 ]; then
-  command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || fail "--cuda-ops needs nvcc"
-  [ -n "${TORCH_CUDA_ARCH_LIST:-}" ] || fail "--cuda-ops needs TORCH_CUDA_ARCH_LIST, such as '8.0;9.0'"
   force_cuda=1
 elif [ "$has_gpu" = 1 ]; then
   if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
