@@ -11,7 +11,8 @@ Of an annotation:
     mal_skipped          why it could not be labelled, as a sentence
     mal_human            1: a human drew or confirmed the mask; labeling leaves it alone
     mal_review           'accept', 'reject' or 'needs_work': what a person said of the mask on the
-                         review page (see review_marks.py); `ignore` is 1 with 'reject'
+                         review page (see review_marks.py); `ignore` is 1 with 'reject', and
+                         labeling leaves alone what was accepted
 Other formats carry these along, with ids and people's ticks: mal_mm/convert/attributes.py.
 Of the file:
     mal_mm               the head: which labeler drew the masks and how, and what was skipped
@@ -167,6 +168,11 @@ def flag_of(annotation: Mapping[str, Any]) -> str | None:
 def is_human(annotation: Mapping[str, Any]) -> bool:
     """Whether a human drew or confirmed the mask."""
     return annotation.get(HUMAN) == 1 and type(annotation[HUMAN]) is int
+
+
+def is_settled(annotation: Mapping[str, Any]) -> bool:
+    """Whether a person has settled the mask: drawn, confirmed or accepted it."""
+    return is_human(annotation) or review_of(annotation) == ACCEPT
 
 
 def review_of(annotation: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from ..formats.box_survey import survey_boxes
 from ..formats.boxes import Skip, box_problem
 from ..formats.coco import index_categories, index_images
 from ..formats.image_size import stated_size
-from ..formats.mal_fields import is_human, skip_reason
+from ..formats.mal_fields import is_settled, skip_reason
 from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name
 from ..formats.review_marks import REDO, ReviewMarks
@@ -42,7 +42,7 @@ class Selection:
         """Whether an annotation passes through untouched.
 
         What an earlier run has skipped never does, so that a rerun labels it. A mask that a human
-        drew or confirmed always does.
+        drew, confirmed or accepted always does.
 
         Args:
             annotation: of the file.
@@ -53,9 +53,8 @@ class Selection:
         if skip_reason(annotation) is None:
             if annotation.get('iscrowd') and annotation.get('segmentation'):
                 return True
-            if is_human(annotation) and mask_problem(annotation, image) is None:
-                return True
-            if self.only_missing and mask_problem(annotation, image) is None:
+            kept = self.only_missing or is_settled(annotation)
+            if kept and mask_problem(annotation, image) is None:
                 return True
         if self.categories is None:
             return False

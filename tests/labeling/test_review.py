@@ -129,3 +129,13 @@ def test_marks_of_another_file_are_refused_and_nothing_is_written(folder):
     with pytest.raises(ValueError, match=r'none of its 1 marks fits a mask of .*boxes\.json'):
         write_marked(folder / 'boxes.json', marks, folder / 'nothing.json')
     assert not (folder / 'nothing.json').exists()
+
+
+def test_an_accepted_mask_is_not_drawn_again(folder, tmp_path):
+    marks = marks_of(folder, 'accepted.json', accept=[12])
+    write_marked(folder / 'masks.json', marks, folder / 'kept.json')
+    labeler = engine(mask_threshold=0.3, flip=True)
+    job(folder, 'kept.json', 'again.json', labeler, 'second').run()
+    before, after = annotations(folder / 'kept.json'), annotations(folder / 'again.json')
+    assert after[12] == before[12]
+    assert any(after[number] != before[number] for number in before)
