@@ -158,9 +158,10 @@ class MaskDINODecoder(BaseModule):
         memory = flatten_levels(multi_scale_feats[::-1])
         selection: SelectionOutput | None = None
         topk = None
-        if self.query_feat is None or self.query_embed is None:  # two stages
+        if self.two_stage:
             content, boxes_unsig, selection, topk = self._select(memory, mask_features)
         else:
+            assert self.query_feat is not None and self.query_embed is not None
             content = self.query_feat.weight.expand(len(memory.tokens), -1, -1)
             boxes_unsig = self.query_embed.weight.expand(len(memory.tokens), -1, -1)
 
