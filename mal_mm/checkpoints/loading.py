@@ -33,7 +33,8 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         path: a file of torch.save, with the tensors under 'state_dict', 'model' or at the top.
 
     Raises:
-        CheckpointError: missing, truncated, or holding more than weights; says which and the cure.
+        CheckpointError: missing, truncated, or holding more than weights; says which, and how to
+            fix it.
     """
     path = Path(path)
     content = load_file(path, 'cpu')
@@ -152,7 +153,7 @@ def _why_unreadable(file: str | Path | BinaryIO, head: bytes, error: Exception) 
 
 
 def check_state_dict(
-    model: nn.Module, state: dict[str, torch.Tensor], source: str | Path, cure: str
+    model: nn.Module, state: dict[str, torch.Tensor], source: str | Path, fix: str
 ) -> None:
     """Make sure that a state dict has each of a model's tensors, and no others.
 
@@ -160,7 +161,7 @@ def check_state_dict(
         model: the model to load into.
         state: name -> tensor.
         source: the file's name, for the error.
-        cure: what to do about it, for the error.
+        fix: what to do about it, for the error.
 
     Raises:
         CheckpointError: tensors are missing, left over, or of another shape.
@@ -183,7 +184,7 @@ def check_state_dict(
     if parts:
         raise CheckpointError(
             f'{source}: is a checkpoint of another architecture than the config: tensors '
-            f'{", ".join(parts)}; {cure}'
+            f'{", ".join(parts)}; {fix}'
         )
 
 

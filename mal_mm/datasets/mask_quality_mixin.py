@@ -42,7 +42,7 @@ class MaskQualityMixin(Base):
         annotations = raw_data_info['raw_ann_info']
         if len(data_info['instances']) < len(annotations):
             # What is left out is the data set's own business, and it does not say which; so ask
-            # it about each. Seldom needed: most images keep all of theirs.
+            # it about each. Rarely needed: most images keep all of theirs.
             annotations = [each for each in annotations if self._is_kept(each, raw_data_info)]
         for instance, annotation in zip(data_info['instances'], annotations, strict=True):
             instance['mask_quality'] = self._quality(annotation)

@@ -28,7 +28,7 @@ def atomic_write(
     the temporary file goes and whatever was at `path` stays. A symbolic link is written through.
 
     Args:
-        path: where the file shall appear; its folder must exist.
+        path: where the file will appear; its folder must exist.
         mode: 'w' (text, '\\n' line ends everywhere) or 'wb'.
         encoding: of text; ignored for 'wb'.
 

@@ -30,7 +30,7 @@ class JsonStream:
         count: entries of the long list.
 
     Raises:
-        AnnotationError: the file cannot be read or is not JSON; says where and the cure.
+        AnnotationError: the file cannot be read or is not JSON; says where and how to fix it.
     """
 
     def __init__(self, path: str | Path, long_key: str) -> None:

@@ -62,7 +62,7 @@ def drawn(
         area: of the mask in pixels.
         quality: in [0, 1].
         flag: EMPTY_MASK or LOW_QUALITY.
-        ignored: training shall leave it out.
+        ignored: training must leave it out.
         polygon_iou: in [0, 1], where `segmentation` is polygons.
     """
     fields = {'segmentation': segmentation, 'area': area, QUALITY: round(quality, 4)}

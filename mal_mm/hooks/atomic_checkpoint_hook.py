@@ -104,11 +104,11 @@ def checkpoint_to_resume(work_dir: str | Path, checkpoint: str | None = None) ->
     if zipfile.is_zipfile(path):  # as torch saves them, with the table of contents at the end
         return str(path)
     whole = sorted(filter(zipfile.is_zipfile, folder.glob('*.pth')), key=os.path.getmtime)
-    cure = (
+    fix = (
         f'resume from the newest whole one with --resume {whole[-1]}'
         if whole
         else f'{folder} has no whole one; start again without --resume'
     )
     source = '' if checkpoint else f', named by {folder / "last_checkpoint"},'
     state = 'is cut short or no checkpoint' if path.is_file() else 'does not exist'
-    raise ValueError(f'checkpoint {named!r}{source} {state}; {cure}')
+    raise ValueError(f'checkpoint {named!r}{source} {state}; {fix}')

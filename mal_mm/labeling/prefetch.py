@@ -81,7 +81,7 @@ def _next(ahead: deque, describe: Callable) -> tuple:
     begin = said = time.monotonic()
     while True:
         try:
-            # In pieces: Python heeds a signal that arrives just before a wait only after it.
+            # In pieces: Python reacts to a signal that arrives just before a wait only after it.
             return item, future.result(timeout=min(SAY_AFTER_SECONDS, 0.5))
         except TimeoutError:
             if future.done():  # the work itself has raised one

@@ -48,7 +48,7 @@ def check_mask_file(cfg: Config) -> list[str]:
 
     Raises:
         MaskFileError: training would use no mask of a file, or not those that it holds as RLE, or
-            end in a KeyError; says why and the cure.
+            end in a KeyError; says why and how to fix it.
         AnnotationError: a file is not COCO-style.
     """
     switches = {
@@ -203,10 +203,11 @@ def _check_file(
     if not used or (ranked and ranked[0].stops):
         verdict = 'would stop at' if used and ranked[0] != as_polygon else 'would not use'
         raise MaskFileError(
-            f'training {verdict} the masks of {path}: {"; ".join(said)}. Cure: {ranked[0].cure}'
+            f'training {verdict} the masks of {path}: {"; ".join(said)}. '
+            f'To fix it: {ranked[0].fix}'
         )
     return warnings + [
-        f'{path}: {sentence} and are left out; if that is not meant, {each.cure}'
+        f'{path}: {sentence} and are left out; if that is not meant, {each.fix}'
         for each, sentence in zip(ranked, said, strict=True)
     ]
 
@@ -224,7 +225,7 @@ def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any,
         if None in stated_size(image):
             raise MaskFileError(
                 f'{path}: image {image_id!r} has width {shorten(image["width"])} and height '
-                f'{shorten(image["height"])}, not whole numbers of pixels; mend its record'
+                f'{shorten(image["height"])}, not whole numbers of pixels; fix its record'
             )
     return images
 
@@ -244,8 +245,8 @@ def _category_ids(
         raise MaskFileError(
             f'training would drop every annotation of {path}: its categories '
             f'{shorten(list(names.values()))} and the classes of its dataset {shorten(classes)} '
-            "share no name. Cure: set `metainfo=dict(classes=...)` of the config's datasets to "
-            "the file's names and `num_classes` of its heads to their number"
+            'share no name. To fix it: set `metainfo=dict(classes=...)` of the datasets of the '
+            "config to the file's names and `num_classes` of its heads to their number"
         )
     check_names(path, names, list(kept))
     swapped = [pair for pair in zip(kept.values(), classes, strict=False) if len(set(pair)) > 1]

@@ -188,7 +188,7 @@ def check_human_masks(ann: Path) -> None:
         if image is None:
             raise AnnotationError(
                 f'{ann}: annotation {annotation.get("id")!r} belongs to no image of the file '
-                f'(image_id {image_id!r}); mend it'
+                f'(image_id {image_id!r}); fix it'
             )
         problem = mask_problem(annotation, image)
         if problem:

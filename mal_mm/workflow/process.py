@@ -93,7 +93,7 @@ def _signals_held_back() -> Iterator[None]:
 
 
 def _wait(process: subprocess.Popen) -> int:
-    # In pieces: Python heeds a signal that arrives just before an endless wait only after it.
+    # In pieces: Python reacts to a signal that arrives just before an endless wait only after it.
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=1)
