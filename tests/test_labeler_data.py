@@ -84,7 +84,7 @@ def test_data_set_of_another_format_says_how(small_set):
 
 
 def test_command_line_sets_them(repo_root):
-    options = dict(ann_file='mine.json', img_root='images')
+    options = ['ann_file=mine.json', 'img_root=images']
     args = argparse.Namespace(
         config=str(repo_root / 'configs' / 'mal' / 'small_set.py'),
         local_rank=0,

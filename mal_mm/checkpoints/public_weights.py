@@ -102,8 +102,8 @@ def use_local_weights(
             places = ' and '.join(str(each) for each in folders or weight_folders())
             raise CheckpointError(
                 f'the weights {Path(urlparse(address).path).name} are not on this machine '
-                f'(searched in {places}). Fetch them from {address} and name their folder with --weights, '
-                'or add --download, which does that'
+                f'(searched in {places}). Fetch them from {address} and name their folder with '
+                '--weights, or add --download, which does that'
             )
         init_cfg['checkpoint'] = str(path)
 

@@ -13,7 +13,8 @@ STATES = {
         'the student marks the whole box',
         'the learning rate is too high or the warm-up too short (100 iterations of warm-up have '
         'solved it for a pretrained encoder). If not: crops that hardly show background '
-        '(RoICrop.theta too small), or a colour kernel blind to edges (crf_loss.mean_field.zeta too large)',
+        '(RoICrop.theta too small), or a colour kernel blind to edges '
+        '(crf_loss.mean_field.zeta too large)',
     ),
     'empty': (
         'the student marks nothing',
