@@ -9,12 +9,16 @@ Each map stands beside its inverse: `expand_*` / the box itself, `crop_window` /
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+
+# numpy.random itself, the global generator, or one of its own
+RandomNumbers = np.random.RandomState | ModuleType
 
 PADDINGS = ('wrap', 'reflect', 'mean')
 EXPANSIONS = ('released', 'paper', 'tight', 'fixed')
@@ -92,7 +96,7 @@ def expand_fixed(boxes_xyxy: np.ndarray, margin: float = 0.3) -> np.ndarray:
 
 
 def expand_randomly(
-    box_xyxy: np.ndarray, theta: float, rng: np.random.RandomState, rule: str = 'released'
+    box_xyxy: np.ndarray, theta: float, rng: RandomNumbers, rule: str = 'released'
 ) -> np.ndarray:
     """Draw a training window around one box.
 
@@ -205,7 +209,7 @@ def crop_window(
 
 def _resize(content: np.ndarray, size: int, exact: bool) -> np.ndarray:
     if exact:
-        return np.array(Image.fromarray(content).resize((size, size), Image.BICUBIC))
+        return np.array(Image.fromarray(content).resize((size, size), Image.Resampling.BICUBIC))
     planes = torch.from_numpy(content).permute(2, 0, 1)[None]
     resized = F.interpolate(
         planes, (size, size), mode='bicubic', antialias=True, align_corners=False
@@ -218,7 +222,7 @@ def _resize_interval(low: int, high: int, length: int, size: int) -> tuple[int, 
     # passes. A filled rectangle is the product of two intervals and stays one: a row tells all.
     line = Image.new('L', (length, 1))
     line.paste(1, (max(low, 0), 0, max(high, 0), 1))
-    inside = line.resize((size, 1), Image.BICUBIC).getbbox()
+    inside = line.resize((size, 1), Image.Resampling.BICUBIC).getbbox()
     return (inside[0], inside[2]) if inside else (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Write the review page of a labeled annotation file: every mask, to look through and mark.
+"""Write the review page of a labeled annotation file: every mask, to review and mark.
 
 The folder OUT works from the disk (open OUT/index.html) and without a network. Filter, sort,
 search, zoom; accept and reject by keyboard or touch; export the marks, which `label --redo` and

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class MaskLabeler:
         amp: bool = True,
         weights: str | Path | None = None,
         download: bool | Callable[[str], bool] = False,
-        **options: object,
+        **options: Any,
     ) -> None:
         register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
@@ -138,7 +139,7 @@ class MaskLabeler:
             )
 
     @classmethod
-    def instant(cls, size: str = 'small', **options: object) -> MaskLabeler:
+    def instant(cls, size: str = 'small', **options: Any) -> MaskLabeler:
         """A labeler that needs no training: DINOv2 tokens, the box and colours.
 
         Args:
@@ -241,8 +242,10 @@ class MaskLabeler:
             Path(ann),
             Path(img_root),
             Path(out),
-            Selection(only_missing, categories and frozenset(categories)),
+            Selection(only_missing, frozenset(categories) if categories else None),
             Output(min_quality, polygons),
             threads,
         )
-        return job.run(resume=True, on_progress=progress)
+        summary = job.run(resume=True, on_progress=progress)
+        assert summary is not None  # other ranks than the first have none
+        return summary

@@ -30,17 +30,17 @@ def to_xywh(data: dict[str, Any], box_format: str, findings: Findings) -> dict[s
     if box_format not in (*BOX_FORMATS, 'auto'):
         raise ValueError(f'--box-format must be auto or {", ".join(BOX_FORMATS)}: {box_format!r}')
     images = {str(image.get('id')): image for image in data['images']}
-    usable, boxes, sizes = [], [], []
+    usable, read, stated = [], [], []
     for annotation in data['annotations']:
         box = annotation.get('bbox')
         if isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) for v in box):
             width, height = stated_size(images.get(str(annotation.get('image_id')), {}))
             usable.append(annotation)
-            boxes.append([float(min(max(v, -1e300), 1e300)) for v in box])
-            sizes.append((width or np.nan, height or np.nan))
+            read.append([float(min(max(v, -1e300), 1e300)) for v in box])
+            stated.append((width or np.nan, height or np.nan))
     if not usable:
         return data
-    boxes, sizes = np.array(boxes), np.array(sizes, dtype=np.float64)
+    boxes, sizes = np.array(read), np.array(stated, dtype=np.float64)
     if box_format == 'auto':
         box_format = guess_box_format(boxes, sizes)
         if box_format != 'xywh':
@@ -91,5 +91,5 @@ def _form(boxes: np.ndarray, sizes: np.ndarray) -> str:
     return 'xywh'
 
 
-def _all(fits: np.ndarray) -> bool:
+def _all(fits: Any) -> bool:
     return bool(fits.mean() >= _MOST)

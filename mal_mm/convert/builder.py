@@ -103,7 +103,7 @@ class Builder:
                 rle = None
                 self.findings.lose('mask damaged', f'{where}: {error}')
             area = 0 if rle is None else int(mask_utils.area(rle))
-            if area:
+            if rle is not None and area:
                 if isinstance(segmentation, dict):
                     segmentation = rle_to_str_counts(rle)
                 annotation.update(segmentation=segmentation, area=area)
@@ -159,7 +159,7 @@ class Builder:
         return ids
 
 
-def carried_box(carried: object, tight: list[float]) -> list[float]:
+def carried_box(carried: Any, tight: list[float]) -> list[float]:
     """The box that an object brought along, unless its mask has been drawn beyond it."""
     for box in (carried, tight):
         if not isinstance(box, list) or len(box) != 4:

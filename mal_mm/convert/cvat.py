@@ -101,7 +101,7 @@ def _add(
     for shape, where in parts:
         try:
             if shape.tag == 'box':
-                corners = [float(shape.get(k)) for k in ('xtl', 'ytl', 'xbr', 'ybr')]
+                corners = [float(shape.attrib[k]) for k in ('xtl', 'ytl', 'xbr', 'ybr')]
                 turn = float(shape.get('rotation') or 0)
                 if turn % 360:
                     findings.note('turned box, taken as a polygon of its corners', where)
@@ -109,11 +109,11 @@ def _add(
                 else:
                     box = corners
             elif shape.tag == 'polygon':
-                points = [pair.split(',') for pair in shape.get('points').split(';')]
+                points = [pair.split(',') for pair in shape.attrib['points'].split(';')]
                 polygons.append([float(v) for x, y in points for v in (x, y)])
             elif shape.tag == 'ellipse':
                 findings.note('ellipse, taken as a polygon of 90 points', where)
-                cx, cy, rx, ry = (float(shape.get(k)) for k in ('cx', 'cy', 'rx', 'ry'))
+                cx, cy, rx, ry = (float(shape.attrib[k]) for k in ('cx', 'cy', 'rx', 'ry'))
                 ring = circle((cx, cy), rx, ry / rx)
                 turn = math.radians(float(shape.get('rotation') or 0))
                 polygons.append(_turned_points(ring, (cx, cy), turn))
@@ -159,8 +159,8 @@ def _turned_points(
 
 
 def _mask(shape: ElementTree.Element, image: dict[str, Any]) -> dict[str, Any]:
-    runs = np.array([int(run) for run in shape.get('rle').split(',')], dtype=np.int64)
-    width, height, left, top = (int(shape.get(k)) for k in ('width', 'height', 'left', 'top'))
+    runs = np.array([int(run) for run in shape.attrib['rle'].split(',')], dtype=np.int64)
+    width, height, left, top = (int(shape.attrib[k]) for k in ('width', 'height', 'left', 'top'))
     if width <= 0 or height <= 0 or width * height >= 2**32 or (runs < 0).any():
         raise ValueError(f'a mask of {width} x {height} pixels')
     if runs.sum() != width * height:

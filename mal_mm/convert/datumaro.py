@@ -99,7 +99,7 @@ def _add(
             _add([part], names, image, builder)
         return
     first = parts[0]
-    label = first.get('label_id')
+    label: Any = first.get('label_id')
     known = type(label) is int and 0 <= label < len(names)
     box = None
     if boxes:

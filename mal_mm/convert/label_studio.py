@@ -71,8 +71,8 @@ def _read_task(task: dict[str, Any], place: int, builder: Builder) -> None:
     results, by_people = _results(task, where, builder.findings)
     data = task['data'] if isinstance(task['data'], dict) else {}
     name = data.get(FILE_NAME) or _file_name(data)
-    sizes = [(r.get('original_width'), r.get('original_height')) for r in results]
-    sizes = [size for size in sizes if all(type(v) in (int, float) and v > 0 for v in size)]
+    stated: list[Any] = [(r.get('original_width'), r.get('original_height')) for r in results]
+    sizes: list[Any] = [s for s in stated if all(type(v) in (int, float) and v > 0 for v in s)]
     known = tuple(map(data.get, SIZE_WH))
     if all(type(side) is int for side in known):
         sizes.append(known)
@@ -153,7 +153,8 @@ def _add(
     box, polygons, mask, label, score = None, [], None, None, None
     attributes: dict[str, Any] = {}
     for result in parts:
-        value = result.get('value') if isinstance(result.get('value'), dict) else {}
+        value: Any = result.get('value')
+        value = value if isinstance(value, dict) else {}
         kind = result.get('type')
         here = f'{where}, region {result.get("id")}'
         found = value.get(kind) if kind in (*_KINDS, 'labels') else None

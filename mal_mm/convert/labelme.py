@@ -73,13 +73,13 @@ def read_labelme(source: Path, options: ReadOptions, findings: Findings) -> dict
 
 def _read_file(data: dict[str, Any], name: str, base: Path, builder: Builder) -> None:
     file_name = _image_name(str(data.get('imagePath') or PurePosixPath(name).stem + '.jpg'), name)
-    size = [data.get('imageWidth'), data.get('imageHeight')]
+    size: list[Any] = [data.get('imageWidth'), data.get('imageHeight')]
     if not all(type(side) is int and side > 0 for side in size):
         try:
             size = list(picture_size(base / file_name))
         except (OSError, ValueError):
             size = [0, 0]
-    image = builder.image(file_name, *size, where=name)
+    image = builder.image(file_name, size[0], size[1], where=name)
     if image is None:
         return
     image_id = id_value(data.get(IMAGE_ID))
@@ -272,7 +272,7 @@ def _shapes(
         common['difficult'] = True
     if thing.quality is not None:
         common['score'] = thing.quality
-    shapes = []
+    shapes: list[dict[str, Any]] = []
     if thing.rle is not None and options.shapes == 'masks':
         columns, left, top = decode_tight(thing.rle)
         w, h = columns.shape

@@ -131,7 +131,8 @@ def merge_corrections(
     ours = {p.name: p for p in pictures(base, silent, path)}
     again = {p.name: p for p in pictures(exported, silent)} if exported else {}
     partner_of = match_names(theirs, ours, findings)
-    counts, gone = Counts(), set()
+    counts = Counts()
+    gone: set[Any] = set()
     merger = _Merger(base, categories, counts, findings)
     for their_name, name in partner_of.items():
         picture, made = ours[name], again.get(name)
@@ -221,7 +222,8 @@ class _Merger:
         if 'mask' in change:
             annotation['segmentation'] = thing.annotation['segmentation']
             annotation['area'] = thing.annotation['area']
-            annotation['bbox'] = tight_box(thing.rle)
+            if thing.rle is not None:
+                annotation['bbox'] = tight_box(thing.rle)
         if 'box' in change:
             annotation['bbox'] = thing.annotation['bbox']
             if own.rle is not None:

@@ -68,7 +68,7 @@ class Thing:
 
     def _measured(self, pieces: list[Piece], findings: Findings) -> list[list[float]]:
         polygons = [keyhole(piece).round(2).ravel().tolist() for piece in pieces]
-        if polygons:
+        if polygons and self.rle is not None:
             findings.polygon_ious.append((polygon_iou(polygons, self.rle), self.where))
         return polygons
 
@@ -82,6 +82,8 @@ class Thing:
     @property
     def is_loose(self) -> bool:
         """Whether the box is another than that of the mask."""
+        if self.rle is None:
+            return False
         x, y, w, h = tight_box(self.rle)
         return self.box_xyxy != (x, y, x + w, y + h)
 

@@ -58,10 +58,10 @@ def read_openimages(source: Path, options: ReadOptions, findings: Findings) -> d
     for row in rows:
         where = f'{source.name}:{rows.line_num}'
         key = Path(row['ImageID']).stem if is_picture(row['ImageID']) else row['ImageID']
-        if images.get(key) is None:
+        image = images.get(key)
+        if image is None:
             findings.lose('box of an image that is not there', f'{where}: {row["ImageID"]}')
             continue
-        image = images[key]
         try:
             x0, x1, y0, y1 = (float(row[name]) for name in ('XMin', 'XMax', 'YMin', 'YMax'))
         except (TypeError, ValueError):

@@ -114,14 +114,14 @@ def _read_file(
 ) -> None:
     where = place.as_posix()
     name = _image_name(element, place, img_root)
-    size = [_number(element.findtext(f'size/{side}')) for side in ('width', 'height')]
+    size: list[Any] = [_number(element.findtext(f'size/{side}')) for side in ('width', 'height')]
     if not all(size):
         try:
             size = list(picture_size(resolve_under(img_root, name)))
         except (OSError, ValueError) as error:
             builder.findings.lose('image without a size', f'{where}: {error}')
             return
-    image = builder.image(name, *size, where)
+    image = builder.image(name, size[0], size[1], where)
     if image is None:
         return
     image_id = id_value(element.findtext(IMAGE_ID))
@@ -161,7 +161,7 @@ def _polygon(thing: ElementTree.Element, first: int) -> list[list[float]] | None
     polygon = thing.find('polygon')
     if polygon is None:
         return None
-    values = []
+    values: list[float] = []
     while (x := _number(polygon.findtext(f'x{len(values) // 2 + 1}'))) is not None:
         y = _number(polygon.findtext(f'y{len(values) // 2 + 1}'))
         if y is None:
@@ -172,9 +172,10 @@ def _polygon(thing: ElementTree.Element, first: int) -> list[list[float]] | None
 
 def _box(thing: ElementTree.Element, first: int) -> tuple[float, ...] | None:
     values = [_number(thing.findtext(f'bndbox/{s}')) for s in ('xmin', 'ymin', 'xmax', 'ymax')]
-    if any(value is None for value in values):
+    known = [value for value in values if value is not None]
+    if len(known) < 4:
         return None
-    x0, y0, x1, y1 = values
+    x0, y0, x1, y1 = known
     return x0 - first, y0 - first, x1, y1
 
 
@@ -191,8 +192,8 @@ def _fields(thing: ElementTree.Element) -> dict[str, Any]:
         if child.tag not in _OWN and len(child) == 0 and child.text:
             attributes[child.tag] = child.text
     for child in thing.iter('attribute'):  # as CVAT and Datumaro write them
-        if child.findtext('name'):
-            attributes[child.findtext('name')] = child.findtext('value') or ''
+        if name := child.findtext('name'):
+            attributes[name] = child.findtext('value') or ''
     for flag in ('truncated', 'occluded'):
         if thing.findtext(flag) == '1':
             attributes[flag] = 1

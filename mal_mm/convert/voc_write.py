@@ -150,8 +150,8 @@ def _annotation(picture: Picture, things: list, numbers: np.ndarray | None) -> E
         add(element, 'difficult', int(bool(thing.annotation.get('ignore'))))
         x0, y0, x1, y1 = thing.box_xyxy or _box_of_mask(thing)
         box = add(element, 'bndbox')
-        for tag, value in (('xmin', x0 + 1), ('ymin', y0 + 1), ('xmax', x1), ('ymax', y1)):
-            add(box, tag, f'{value:.10g}')
+        for tag, place in (('xmin', x0 + 1), ('ymin', y0 + 1), ('xmax', x1), ('ymax', y1)):
+            add(box, tag, f'{place:.10g}')
         attributes = {**own, **pack(thing.annotation)}
         if attributes:
             listed = add(element, 'attributes')

@@ -106,7 +106,8 @@ def _read_labels(
             builder.category(f'class {len(known)}')
             known = list(builder.categories)
             builder.findings.note('class that is not among the names', f'{where}: {kind}')
-        shares, fields = row[1:], {}
+        shares = row[1:]
+        fields: dict[str, Any] = {}
         if layout.has_keypoints:
             builder.findings.note('keypoints are not taken over', where)
             shares = shares[:4]

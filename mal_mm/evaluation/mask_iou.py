@@ -36,7 +36,7 @@ from .scores import KINDS, Scores
 
 _CHUNK = 1024
 # For the question whether a box is one at all.
-BOUNDLESS: dict[int, dict] = {0: {}}
+BOUNDLESS: Mapping[Hashable, Mapping[str, Any]] = {0: {}}
 
 
 def mask_iou(
@@ -192,10 +192,10 @@ def _chunk_ious(
 ) -> dict[str, np.ndarray]:
     result = {}
     for kind in KINDS:
-        present = [i for i, rles in enumerate(drawn) if rles[kind] is not None]
+        present = {i: rle for i, rles in enumerate(drawn) if (rle := rles[kind]) is not None}
         result[kind] = np.zeros(len(matches))
-        result[kind][present] = mask_iou(
-            [drawn[i][kind] for i in present], [matches[i].rle for i in present], check=False
+        result[kind][list(present)] = mask_iou(
+            list(present.values()), [matches[i].rle for i in present], check=False
         )
     return result
 
@@ -247,7 +247,7 @@ class _Matcher:
             self.left_out.append({'annotation_id': annotation['id'], 'reason': str(error)})
             return None
 
-        box = annotation.get('bbox')
+        box: Any = annotation.get('bbox')
         if box_problem({'bbox': box, 'image_id': 0}, BOUNDLESS) is not None:
             box = mask_utils.toBbox(rle).tolist()
             self.boxes_from_masks += 1
@@ -261,10 +261,12 @@ class _Matcher:
             category_id=_key(annotation.get('category_id')),
             rle=rle,
             pred_rle=pred_rle,
-            quality=quality_of(pred) if pred_rle is not None else math.nan,
+            quality=quality_of(pred) if pred and pred_rle is not None else math.nan,
         )
 
-    def _predicted_mask(self, pred: dict, annotation: dict, rle: dict) -> dict | None:
+    def _predicted_mask(
+        self, pred: Mapping[str, Any], annotation: Mapping[str, Any], rle: Mapping[str, Any]
+    ) -> dict | None:
         if pred.get('image_id') != annotation.get('image_id'):
             raise AnnotationError(
                 f'{self.pred_name}: annotation {pred["id"]!r} lies in image '

@@ -55,7 +55,7 @@ def retention(scores: Scores, reference: Scores) -> dict[str, float | None]:
         Each name of `reference` -> %; None where one of both is missing or the reference is 0.
     """
     return {
-        name: 100 * scores[name] / whole if whole and scores.get(name) is not None else None
+        name: 100 * part / whole if whole and (part := scores.get(name)) is not None else None
         for name, whole in reference.items()
     }
 
@@ -183,7 +183,8 @@ def _in_work_dir(folder: Path) -> list[Evaluation]:
     for file in sorted(each for pattern in _LOGS for each in folder.glob(pattern)):
         if found := read_log(file):
             # what a later start does again replaces what an earlier one did
-            validations = [each for each in validations if each.step < found[0].step] + found
+            first = found[0].step or 0
+            validations = [each for each in validations if (each.step or 0) < first] + found
     if validations:
         return validations
     tests = [file for file in folder.glob('*/*.json') if file.stem == file.parent.name]

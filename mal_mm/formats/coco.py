@@ -52,7 +52,7 @@ def read_coco(path: str | Path) -> dict[str, Any]:
         The file's object; `images` and `annotations` are lists of objects, the rest is unchecked.
 
     Raises:
-        AnnotationError: the file cannot be read or is no such file; says where and the cure.
+        AnnotationError: the file cannot be read or is no such file; says where and how to fix it.
     """
     data = read_json(path)
     check_coco(data, path)
@@ -197,16 +197,16 @@ def _records(data: Mapping[str, Any], key: str, path: str | Path) -> list[dict[s
         raise AnnotationError(f'{path}: no {key!r} at the top (keys found: {found}); {cure}')
     records = data[key]
     if not isinstance(records, list):
-        cure = ''
+        fix = ''
         if (
             isinstance(records, dict)
             and records
             and isinstance(next(iter(records.values())), dict)
         ):
             # as LIVECell has them
-            cure = f'; write its values as a list, without their keys: list({key}.values())'
+            fix = f'; write its values as a list, without their keys: list({key}.values())'
         raise AnnotationError(
-            f'{path}: {key!r} must be a list of objects, got {_json_type(records)}{cure}'
+            f'{path}: {key!r} must be a list of objects, got {_json_type(records)}{fix}'
         )
     for i, record in enumerate(records):
         _check_record(record, key, i, path)

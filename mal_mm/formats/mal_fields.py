@@ -62,7 +62,7 @@ def drawn(
         area: of the mask in pixels.
         quality: in [0, 1].
         flag: EMPTY_MASK or LOW_QUALITY.
-        ignored: training shall leave it out.
+        ignored: training must leave it out.
         polygon_iou: in [0, 1], where `segmentation` is polygons.
     """
     fields = {'segmentation': segmentation, 'area': area, QUALITY: round(quality, 4)}
@@ -149,9 +149,10 @@ def skip_reason(annotation: Mapping[str, Any]) -> str | None:
 def quality_of(annotation: Mapping[str, Any]) -> float:
     """Quality of the mask; NaN where a labeler did not draw it, or what stands there is odd."""
     value = annotation.get(QUALITY)
-    odd = isinstance(value, bool) or not isinstance(value, (int, float))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
     # JSON's whole numbers have no bound, floats do
-    return math.nan if odd or abs(value) > 2**53 else float(value)
+    return math.nan if abs(value) > 2**53 else float(value)
 
 
 def has_quality(annotation: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ then the holes in it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -161,20 +162,20 @@ def flat(ring: np.ndarray, digits: int = 2) -> list[float]:
     return ring.round(digits).ravel().tolist()
 
 
-def polygon_iou(polygons: list[list[float]], rle: dict[str, Any]) -> float:
+def polygon_iou(polygons: list[list[float]], rle: Mapping[str, Any]) -> float:
     """IoU of polygons, drawn by pycocotools, with a mask; 0 without polygons."""
     drawn = segmentation_to_rle(polygons, *rle['size'])
     return 0.0 if drawn is None else rle_iou(drawn, rle)
 
 
-def rle_iou(a: dict[str, Any], b: dict[str, Any]) -> float:
+def rle_iou(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
     """IoU of two checked RLEs of one size; 1 where both are empty."""
     common = int(mask_utils.area(mask_utils.merge([a, b], intersect=True)))
     union = int(mask_utils.area(a)) + int(mask_utils.area(b)) - common
     return common / union if union else 1.0
 
 
-def tight_box(rle: dict[str, Any]) -> list[float]:
+def tight_box(rle: Mapping[str, Any]) -> list[float]:
     """[x, y, width, height] of a mask that is not empty."""
     columns, left, top = decode_tight(rle)
     return [float(left), float(top), *map(float, columns.shape)]

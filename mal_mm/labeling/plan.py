@@ -92,8 +92,8 @@ class Plan:
         sizes = [
             [nothing if side is None else min(side, 2**53) for side in wh] for wh in self.sizes_wh
         ]
-        sizes = np.array(sizes, dtype=np.float64).reshape(-1, 2)
-        return survey_boxes(self.boxes_xyxy[::step], sizes[self.image_indices[::step]])
+        table = np.array(sizes, dtype=np.float64).reshape(-1, 2)
+        return survey_boxes(self.boxes_xyxy[::step], table[self.image_indices[::step]])
 
     def portions(self, num_boxes: int, whole_images: bool = False) -> list[tuple[int, int]]:
         """Cut the boxes into portions of about `num_boxes`, for batching, saving and sharing out.
@@ -199,9 +199,9 @@ def find_categories(data: Mapping[str, Any], names: Iterable[Hashable]) -> froze
     for category in categories:
         ids[str(category.get('id'))] = category.get('id')
         ids[str(category.get('name'))] = category.get('id')
-    names = [str(name) for name in names]
-    unknown = [name for name in names if name not in ids]
+    texts = [str(name) for name in names]
+    unknown = [text for text in texts if text not in ids]
     if unknown:
         known = ', '.join(str(category.get('name')) for category in categories[:20])
         raise ValueError(f'no category is called {", ".join(unknown)}; the file has: {known}')
-    return frozenset(ids[name] for name in names)
+    return frozenset(ids[text] for text in texts)

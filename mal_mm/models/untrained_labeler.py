@@ -56,7 +56,7 @@ class UntrainedLabeler(BaseModel):
     ) -> list | Tensor:
         """mmengine's entry; `inputs` as MALDataPreprocessor makes them."""
         if mode == 'predict':
-            return self.predict(inputs, data_samples)
+            return self.predict(inputs, data_samples or [])
         if mode == 'tensor':
             return self.predict_maps(inputs['images'], inputs['crop_boxes'])
         raise ValueError(

@@ -91,7 +91,9 @@ class OwnData:
             ValueError: arguments that go together are not together.
             OSError: a file or folder does not exist.
         """
-        given = {name: getattr(args, name, None) for name in ('ann', 'img_root', *_VAL)}
+        given: dict[str, Any] = {
+            name: getattr(args, name, None) for name in ('ann', 'img_root', *_VAL)
+        }
         if not any(given.values()):
             return None
         for first, second in (('ann', 'img_root'), _VAL):
@@ -129,7 +131,7 @@ def put_on_data(cfg: Config, data: OwnData, classes: Sequence[str] | None = None
     if data.val_ann is not None:
         check_same_classes(data.val_ann, classes, data.ann)
     forms = Forms.of(data.ann, data.val_ann)
-    if forms.federated:
+    if forms.federated and data.val_ann is not None:
         check_federated(data.val_ann)
     return point_at(cfg, data.ann, data.img_root, data.val_ann, data.val_img_root, classes, forms)
 
@@ -178,6 +180,7 @@ def point_at(
     if val_ann is None:
         remove_evaluation(cfg)
         return cfg
+    assert val_img is not None
     for split in _SPLITS:
         _point_dataset(cfg[f'{split}_dataloader'], forms.val, val_ann, val_img, metainfo)
         key = f'{split}_evaluator'
@@ -220,6 +223,7 @@ def _validate_labeler(cfg: Config, data: OwnData) -> None:
     (crop,) = typed_parts(val.val_dataloader.dataset.pipeline, 'RoICrop')
     test_cfg = cfg.model.get('test_cfg') or {}
     crop.update({key: test_cfg[key] for key in ('crop_size', 'padding') if key in test_cfg})
+    assert data.val_ann is not None and data.val_img_root is not None
     val.val_dataloader.dataset.dataset.update(_files(data.val_ann, data.val_img_root))
     val.val_evaluator.ann_file = str(data.val_ann.resolve())
     if isinstance(test_cfg.get('mask_threshold'), float):

@@ -21,12 +21,12 @@ class Problem(NamedTuple):
 
     Attributes:
         what: end of a sentence about the annotations.
-        cure: what to do.
+        fix: what to do.
         stops: one such annotation is enough to refuse the file.
     """
 
     what: str
-    cure: str
+    fix: str
     stops: bool = False
 
 
@@ -43,7 +43,7 @@ NO_AREA = Problem(
     stops=True,
 )
 SKIPPED = Problem(
-    'could not be labelled', '`mal_skipped` in the file says why; mend that and label again'
+    'could not be labelled', '`mal_skipped` in the file says why; fix that and label again'
 )
 EMPTY = Problem('have an area of 0 or less', 'write the area of each mask')
 TINY = Problem('have boxes narrower or lower than 1 px', 'give boxes in pixels, not in shares')
@@ -51,7 +51,7 @@ OTHER_CATEGORY = Problem(
     "are of categories that are none of the dataset's classes",
     'name all categories in `metainfo.classes` of the dataset',
 )
-NO_IMAGE = Problem('belong to no image of the file', 'mend `image_id`')
+NO_IMAGE = Problem('belong to no image of the file', 'fix `image_id`')
 SMALL_IMAGE = Problem(
     'lie in images smaller than `filter_cfg.min_size`', 'set `filter_cfg.min_size` to 0'
 )

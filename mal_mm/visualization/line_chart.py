@@ -57,7 +57,7 @@ def line_chart(title: str, runs: Mapping[str, Mapping[int, float]]) -> dict[str,
     x_ticks = _ticks(0.0, max(float(steps.max()), 1.0))
     y_ticks = _ticks(min(0.0, float(values.min())), float(values.max()))
 
-    def points(curve_steps: np.ndarray, curve_values: np.ndarray) -> str:
+    def drawn(curve_steps: np.ndarray, curve_values: np.ndarray) -> str:
         some = np.unique(np.linspace(0, len(curve_steps) - 1, MAX_POINTS).astype(int))
         x = _scaled(curve_steps[some], x_ticks, LEFT, RIGHT)
         y = _scaled(curve_values[some], y_ticks, BOTTOM, TOP)
@@ -66,8 +66,8 @@ def line_chart(title: str, runs: Mapping[str, Mapping[int, float]]) -> dict[str,
     lines = []
     for name, (own_steps, own_values) in curves.items():
         window = len(own_values) // 40 * 2 + 1
-        raw = points(own_steps, own_values) if window > 1 else None
-        mean = points(own_steps, smooth(own_values, window))
+        raw = drawn(own_steps, own_values) if window > 1 else None
+        mean = drawn(own_steps, smooth(own_values, window))
         lines.append({'name': name, 'points': mean, 'raw': raw})
     return {
         'title': title,

@@ -1,4 +1,4 @@
-"""The review page: every mask of a labeled file, to be looked through, marked and searched.
+"""The review page: every mask of a labeled file, to be reviewed, marked and searched.
 
 The folder works from the disk and without a network: `index.html`, its `assets`, `data` (an index
 of all boxes and their run lengths) and, where they are copied, `images`.

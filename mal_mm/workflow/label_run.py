@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -142,7 +143,7 @@ class LabelRun:
             self._copy_out('instant')
             for step, labeler in self.others.items():
                 job = self._job(step, labeler)
-                self._step(step, lambda job=job, step=step: self._label(job, self._title(step)))
+                self._step(step, partial(self._label, job, self._title(step)))
             if self.method != 'instant':
                 write_page(self.args)
                 print('the instant masks are there to look at meanwhile', flush=True)
@@ -234,7 +235,7 @@ class LabelRun:
             step: round(mean_fit(read_annotations(self._path(step)), self.args.img_root), 4)
             for step in (*self.names, *(() if self.method == 'instant' else ('trained',)))
         }
-        best = 'trained' if self.method == 'train' else max(fits, key=fits.get)
+        best = 'trained' if self.method == 'train' else max(fits, key=fits.__getitem__)
         said = ', '.join(f'{self._title(step)} {fit:.3f}' for step, fit in fits.items())
         print(f'how well masks fit boxes and colours: {said}; kept: {self._title(best)}')
         choice = dict(method=self.args.method, kept=best, fit=fits)

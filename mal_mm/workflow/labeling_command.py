@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
@@ -88,7 +89,7 @@ def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
     return config
 
 
-def drawing_options(args: argparse.Namespace) -> dict[str, object]:
+def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
     """What mal_mm_cli/labeling_options.py asks about drawing, as arguments of MaskLabeler."""
     return dict(
         network=args.network,
@@ -108,7 +109,7 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
-    instant = {}
+    instant: dict[str, Any] = {}
     if checkpoint is None:
         instant = dict(weights=args.weights, download=args.download or _ask)
     labeler = MaskLabeler(
@@ -158,7 +159,7 @@ def make_job(
 def _describe_redo(job: LabelingJob) -> str | None:
     """What a review has chosen, in a sentence; ValueError where that is nothing."""
     found = len(job.plan.places) + len(job.plan.skips)
-    return job.redo and check_redo(job.redo, found, job.ann)
+    return None if not job.redo else check_redo(job.redo, found, job.ann)
 
 
 def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary | None:

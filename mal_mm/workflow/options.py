@@ -159,7 +159,9 @@ def check_images(ann: Path, img_root: Path | None = None) -> None:
         AnnotationError: one has no file name, or is not there.
     """
     dataset_type(ann)
-    for image in CocoStream(ann).value['images'] if img_root is not None else ():
+    if img_root is None:
+        return
+    for image in CocoStream(ann).value['images']:
         name = image_file_name(image)
         if not resolve_under(img_root, name).is_file():
             raise AnnotationError(
@@ -189,7 +191,7 @@ def check_human_masks(ann: Path) -> None:
         if image is None:
             raise AnnotationError(
                 f'{ann}: annotation {annotation.get("id")!r} belongs to no image of the file '
-                f'(image_id {image_id!r}); mend it'
+                f'(image_id {image_id!r}); fix it'
             )
         problem = mask_problem(annotation, image)
         if problem:

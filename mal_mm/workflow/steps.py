@@ -89,7 +89,7 @@ class Planner:
         steps.append(
             Step(
                 'report',
-                'Draw masks to look through',
+                'Draw masks to review',
                 self._report,
                 frozenset(masks | human),
                 lambda status: status in (0, NO_PICTURE),
