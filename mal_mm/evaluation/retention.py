@@ -176,9 +176,6 @@ def write_csv(lines: Sequence[Line], file: IO[str]) -> None:
 
 
 def _in_work_dir(folder: Path) -> list[Evaluation]:
-    for name in _OTHER_LOGS:
-        if (folder / name).is_file():
-            return read_log(folder / name)
     validations: list[Evaluation] = []
     for file in sorted(each for pattern in _LOGS for each in folder.glob(pattern)):
         if found := read_log(file):
@@ -188,7 +185,9 @@ def _in_work_dir(folder: Path) -> list[Evaluation]:
     if validations:
         return validations
     tests = [file for file in folder.glob('*/*.json') if file.stem == file.parent.name]
-    return next((found for file in sorted(tests, reverse=True) if (found := read_log(file))), [])
+    others = [folder / name for name in _OTHER_LOGS if (folder / name).is_file()]
+    files = [*sorted(tests, reverse=True), *others]
+    return next((found for file in files if (found := read_log(file))), [])
 
 
 def _holds_results(file: Path) -> bool:

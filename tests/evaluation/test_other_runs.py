@@ -118,6 +118,15 @@ def test_resumed_detectron2_run_and_lvis(tmp_path):
     assert (lvis.benchmark, lvis.scores['segm']['APr']) == ('LVIS', 0.1)
 
 
+def test_work_dir_of_mmdetection_may_hold_files_of_these_names(tmp_path):
+    test = tmp_path / '20260101_000000' / '20260101_000000.json'
+    test.parent.mkdir()
+    test.write_text('{"coco/segm_mAP": 0.3}')
+    (tmp_path / 'metrics.json').write_text(json.dumps({'masks': {'mean_iou': 0.8}}, indent=2))
+    write_ultralytics(tmp_path, epoch(1, 0.5, 0.3, 0.45, 0.25))
+    assert read_evaluation(tmp_path).scores == {'segm': {'AP': 0.3}}
+
+
 def test_several_data_sets_of_detectron2_are_not_mixed(tmp_path):
     row = {'coco_2017_val/segm/AP': 30.0, 'mine/segm/AP': 20.0, 'iteration': 9}
     with pytest.raises(ValueError, match='segm AP twice'):
