@@ -3,6 +3,7 @@
 Each annotation gets `segmentation` (compressed RLE), `area` (of the mask) and `mal_quality` in
 [0, 1], an estimate of how good the mask is. All other fields and keys are kept; order and number
 of annotations too. What cannot be labelled is kept, marked `mal_skipped`, and listed at the end.
+A YouTube-VIS file is labelled frame by frame, and comes back as one.
 
 Results are saved as they come, in OUT.parts/. After a kill, a crash or Ctrl-C call the same with
 --resume: the finished file is the same as without the interruption, byte for byte, and the same
