@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.utils import is_abs
 
 from ..config_tree import innermost_datasets
-from ..formats.coco import CocoStream
 from ..formats.image_hints import name_hint
 from ..formats.paths import image_file_name
+from ..formats.videos import open_annotations
 
 
 class NoImagesError(ValueError):
@@ -52,7 +52,7 @@ def _check(dataset: dict[str, Any], split: str) -> list[str]:
     )
     if not path.is_file():
         return []  # others say so
-    names = [image_file_name(image) for image in CocoStream(path).value['images']]
+    names = [image_file_name(image) for image in open_annotations(path).value['images']]
     names = [name for name in names if isinstance(name, str)]
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 from pycocotools import mask as coco_mask
 from sharp_labeler import blotches
@@ -14,12 +15,14 @@ from tiny_instant import instant_config, instant_model
 
 from mal_mm.convert import Findings, ReadOptions, WriteOptions
 from mal_mm.convert.youtube_vis import read_youtube_vis, write_youtube_vis
+from mal_mm.datasets import CocoBoxDataset
 from mal_mm.evaluation.mask_iou import evaluate
 from mal_mm.formats import AnnotationError, mal_fields, read_json
 from mal_mm.formats.coco import CocoStream
 from mal_mm.formats.videos import VideoStream, open_annotations, read_annotations
 from mal_mm.labeling import LabelingEngine, LabelingJob
 from mal_mm.labeling.plan import Selection
+from mal_mm.phase2.image_file_check import check_image_files
 
 pytestmark = pytest.mark.slow  # nothing here depends on the stack
 
@@ -212,3 +215,13 @@ def test_converted_to_images_and_back_the_masks_keep_their_quality(labelled, tmp
     for track in data['annotations']:
         for key in ('bboxes', 'areas', 'mal_quality'):
             assert back[track['id']][key] == track[key]
+
+
+def test_labeler_learns_from_the_boxes_of_a_video(folder):
+    files = dict(ann_file=str(folder / 'ann.json'), data_prefix={'img': f'{folder}/'})
+    dataset = CocoBoxDataset(**files, pipeline=[], serialize_data=False)
+    records = [dataset.get_data_info(n) for n in range(len(dataset))]
+    assert [len(record['instances']) for record in records] == [2, 2, 2, 1]
+    assert records[3]['img_path'] == str(folder / 'ж' / '00000.jpg')
+    config = Config({'train_dataloader': {'dataset': {'type': 'CocoBoxDataset', **files}}})
+    assert check_image_files(config) == []
