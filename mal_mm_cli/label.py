@@ -32,6 +32,8 @@ EXAMPLES = """examples:
   python tools/label.py --ann masks.json --img-root photos --out better.json --redo marks.json \\
       --method train
   python tools/label.py --ann masks.json --img-root photos --out kept.json --reject marks.json
+  whether SAM 2 fits these pictures better, with weights that were fetched before:
+  mal-mm label ... --method instant --also mal_mm::mal/sam_2_hiera_tiny.py --weights DIR
   on a machine without network, with weights from elsewhere:
   mal-mm label ... --weights folder-of-dinov2_vits14_pretrain.pth
 
@@ -60,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--config',
         default='mal_mm::mal/instant_dinov2_small.py',
         help='the instant labeler: one of configs/mal/instant_* (default: %(default)s)',
+    )
+    how.add_argument(
+        '--also',
+        nargs='+',
+        metavar='CONFIG',
+        help='compare with further labelers that need no training, such as '
+        'mal_mm::mal/sam_2_hiera_tiny.py; the best masks are kept',
     )
     how.add_argument(
         '--train-config',

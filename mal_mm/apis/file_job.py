@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..checkpoints.hub_folder import hub_folder_digest
 from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
 from ..labeling.job import LabelingJob
@@ -39,13 +40,13 @@ def make_file_job(
     weights = labeler.checkpoint
     if weights is None:  # then the encoder's are all there are, wherever they lie
         init_cfg = model.get('encoder', {}).pop('init_cfg', None) or {}
-        weights = init_cfg.get('checkpoint')
+        weights = init_cfg.get('checkpoint') or model.pop('checkpoint', None)
     digest = hashlib.sha256(str(model).encode()).hexdigest()
     categories = selection.categories
     identity = dict(
         version=__version__,
         config=f'{Path(labeler.name).name} (sha256 of the model {digest[:16]})',
-        checkpoint=weights and f'{Path(weights).name} (sha256 {sha256(weights)[:16]})',
+        checkpoint=weights and f'{Path(weights).name} (sha256 {_digest(weights)[:16]})',
         **{name: getattr(labeler.engine, name) for name in labeler.engine.OPTIONS},
         only_missing=selection.only_missing,
         redo=selection.redo and describe_marks(selection.redo),
@@ -58,3 +59,7 @@ def make_file_job(
     return LabelingJob(
         ann, out, img_root, labeler.engine, identity, selection, threads, output, detections
     )
+
+
+def _digest(weights: str | Path) -> str:
+    return hub_folder_digest(weights) if Path(weights).is_dir() else sha256(weights)

@@ -162,11 +162,13 @@ def import_stack() -> None:
     # now, since they import what an incomplete environment lacks
     from .config_text import write_configs_literally
     from .lvis_numpy import repair_lvis
+    from .mmpretrain_multimodal import leave_out_multimodal
     from .panoptic_api import provide_panopticapi
     from .safe_checkpoints import load_checkpoints_safely
 
     declare_torchvision_ops()
     provide_panopticapi()
+    leave_out_multimodal()
     try:
         importlib.import_module('mmdet')
         importlib.import_module('mmpretrain')

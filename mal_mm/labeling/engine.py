@@ -21,9 +21,9 @@ from ..geometry import (
     expand_fixed,
 )
 from ..instant import colour_stages
-from ..models.instant_labeler import InstantLabeler
 from ..models.mask_auto_labeler import MaskAutoLabeler
 from ..models.mask_prediction import NETWORKS, refinement_name
+from ..models.untrained_labeler import UntrainedLabeler
 from .box_clip import RELEASED, clip_to_box
 from .crop import Crop, Drawing, PseudoMask, average_drawings
 from .hole_carving import carve_holes_on_crop
@@ -88,7 +88,7 @@ class LabelingEngine:
 
     def __init__(
         self,
-        labeler: MaskAutoLabeler | InstantLabeler,
+        labeler: MaskAutoLabeler | UntrainedLabeler,
         network: str = 'teacher',
         flip: bool = False,
         refine: str | bool = 'none',
@@ -277,7 +277,7 @@ class LabelingEngine:
         with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
             maps = self.labeler.predict_maps(
                 images,
-                exact if instant else boxes_on_device,
+                exact if instant or self.labeler.exact_boxes else boxes_on_device,
                 box_areas,
                 self.network,
                 self.flip,

@@ -20,6 +20,7 @@ from ..formats.image_hints import name_hint
 from ..formats.paths import resolve_under
 from ..formats.plain_file import sha256
 from ..formats.review_marks import mask_digest
+from ..formats.videos import VideoStream, open_annotations
 from ..models.encoders import log_cache_counts
 from .coco_labeling import cut_plan
 from .engine import LabelingEngine
@@ -42,7 +43,7 @@ class LabelingJob:
     interrupted and however many ranks worked on it.
 
     Args:
-        ann: the COCO-style file with boxes.
+        ann: the COCO-style file with boxes, or a YouTube-VIS file with those of its tracks.
         out: the file to write.
         img_root: folder that file names are relative to.
         engine: draws the masks.
@@ -173,9 +174,9 @@ class LabelingJob:
             writer.close()
         log_cache_counts(self.engine.labeler)
 
-    def _open(self) -> CocoStream | DetectionStream:
+    def _open(self) -> CocoStream | VideoStream | DetectionStream:
         if self.detections is None:
-            return CocoStream(self.ann)
+            return open_annotations(self.ann)
         return DetectionStream(self.ann, self.detections)
 
     def _index(self) -> PartIndex:
@@ -305,12 +306,12 @@ class LabelingJob:
             annotations=self.plan.count, passed=self.plan.passed, warnings=self.plan.survey()
         )
         images = index_images(stream.value, self.ann)
-        data = mal_fields.without_head(stream.value)
         head = mal_fields.new_head(self.identity)
         if self.redo:  # most masks are still those of the run before
             earlier = mal_fields.head_of(stream.value)
             head['before'] = {k: v for k, v in earlier.items() if k not in ('skipped', 'before')}
-        data['annotations'] = self._labelled(stream, index, images, summary, head)
+        labelled = self._labelled(stream, index, images, summary, head)
+        data = mal_fields.without_head(stream.whole(labelled))
         # last, since it is complete when the annotations have gone by
         data[mal_fields.HEAD] = head
         write_coco(data, self.out)
@@ -319,7 +320,7 @@ class LabelingJob:
 
     def _labelled(
         self,
-        stream: CocoStream | DetectionStream,
+        stream: CocoStream | VideoStream | DetectionStream,
         index: PartIndex,
         images: Mapping,
         summary: Summary,

@@ -47,6 +47,7 @@ class MaskPrediction:
 
     # values of `refine` that labeling may ask for
     refinements = REFINEMENTS
+    exact_boxes = False
 
     @torch.no_grad()
     def predict_probs(

@@ -20,11 +20,13 @@ from mmengine.fileio import get_local_path, join_path
 from mmengine.registry import Registry
 from mmengine.utils import is_abs
 
-from ..config_tree import class_of, metrics, parts
+from ..config_tree import class_of, metrics, parts, type_name
+from ..datasets import LVISStyleDataset
 from ..formats.coco import CocoStream, index_categories, index_images
 from ..formats.errors import AnnotationError, shorten
 from ..formats.image_size import stated_size
 from .class_check import check_heads, check_names, check_same_classes
+from .lvis_files import dataset_type
 from .unused_masks import LABEL, Problem, why_unused
 from .val_file_check import IdWatch, check_val_file
 
@@ -114,7 +116,11 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
         if dataset.get('backend_args') or not path.is_file():
             continue
         evaluators = metrics(cfg.get(f'{split}_evaluator'))
-        scored = [_metrics(each) for each in evaluators if each.get('ann_file')]
+        scored = [
+            _metrics(each)
+            for each in evaluators
+            if each.get('ann_file') and type_name(each) != 'LVISMetric'
+        ]
         if scored and not issubclass(kind, LVISV05Dataset):
             check_val_file(path, any('segm' in each for each in scored))
 
@@ -214,9 +220,12 @@ def _check_file(
 
 def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any, dict[str, Any]]:
     images = index_images(stream.value, path)
-    name = 'coco_url' if issubclass(kind, LVISV1Dataset) else 'file_name'
+    needed = ['coco_url' if issubclass(kind, LVISV1Dataset) else 'file_name', 'width', 'height']
+    if issubclass(kind, LVISStyleDataset):
+        dataset_type(path)  # has looked for both names
+        needed = needed[1:]
     for image_id, image in images.items():
-        for key in (name, 'width', 'height'):
+        for key in needed:
             if image.get(key) is None:
                 raise MaskFileError(
                     f'{path}: image {image_id!r} has no {key!r}, which {kind.__name__} needs; add '

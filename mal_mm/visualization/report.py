@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from mal_mm.evaluation import evaluate
-from mal_mm.formats import AnnotationError, read_coco, read_json
+from mal_mm.formats import AnnotationError, read_json
 from mal_mm.formats.mal_fields import head_of
+from mal_mm.formats.videos import read_annotations
 from mal_mm.version import __version__
 
 from . import summary
@@ -122,8 +123,8 @@ def write_report(
     template = load_template('review.html.j2')
     if file_name is None:
         file_name = 'masks.json' if isinstance(pred, dict) else Path(pred).name
-    pred = pred if isinstance(pred, dict) else read_coco(pred)
-    gt = gt if gt is None or isinstance(gt, dict) else read_coco(gt)
+    pred = pred if isinstance(pred, dict) else read_annotations(pred)
+    gt = gt if gt is None or isinstance(gt, dict) else read_annotations(gt)
     metrics = metrics if metrics is None or isinstance(metrics, dict) else read_json(metrics)
     out_dir = Path(out_dir)
     _refuse_foreign_folders(out_dir)

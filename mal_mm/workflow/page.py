@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.average_precision import AP_NAMES
+from ..evaluation.retention import LVIS_NAMES
 from ..evaluation.run_log import read_curves
 from ..formats import atomic_write
 from ..labeling.summary import BINS
@@ -21,7 +22,7 @@ PAGE = 'index.html'
 _AP_ROWS = (('mal', "the labeler's masks"), ('gt', 'human masks'))
 _SEGMENTERS = {"the labeler's masks": 'segmenter', 'human masks': 'segmenter_gt'}
 _LABELER_KEYS = ('loss_mil', 'loss_crf', 'box_fill', 'mal/mIoU')
-_SEGMENTER_KEYS = ('loss', 'coco/segm_mAP')
+_SEGMENTER_KEYS = ('loss', 'coco/segm_mAP', 'lvis/segm_AP')
 
 
 @cache
@@ -49,6 +50,12 @@ def write_page(
     """
     steps = {name: {'name': name, 'title': titles[name], **state.steps[name]} for name in titles}
     histogram = numbers.get('labeling', {}).get('quality_histogram', [])
+    measured = {
+        name
+        for kinds in numbers.get('ap', {}).values()
+        for scores in kinds.values()
+        for name in scores
+    }
     page = page_template().render(
         version=__version__,
         name=work_dir.resolve().name,
@@ -56,7 +63,7 @@ def write_page(
         steps=list(steps.values()),
         numbers=numbers,
         evaluates=bool(state.arguments.get('val_ann')),
-        ap_names=AP_NAMES,
+        ap_names=[*AP_NAMES, *(each for each in LVIS_NAMES if each in measured)],
         ap_rows=_AP_ROWS,
         report='report/index.html' if (work_dir / 'report' / 'index.html').is_file() else None,
         labeler_charts=_charts({'labeler': work_dir / 'labeler'}, _LABELER_KEYS),

@@ -22,7 +22,7 @@ FILES = sorted(path.relative_to(CONFIG_ROOT).as_posix() for path in CONFIG_ROOT.
 # a fragment is a config only together with a stock one
 CONFIGS = [name for name in FILES if name != 'phase2/mal_masks.py']
 # labelers that are not trained: no data set, no schedule
-INSTANT_CONFIGS = [name for name in CONFIGS if name.startswith('mal/instant_')]
+INSTANT_CONFIGS = [name for name in CONFIGS if name.startswith(('mal/instant_', 'mal/sam_'))]
 TRAINED_CONFIGS = [name for name in CONFIGS if name not in INSTANT_CONFIGS]
 MAL_CONFIGS = [name for name in TRAINED_CONFIGS if name.startswith('mal/')]
 
@@ -46,9 +46,9 @@ def mmdet_scope():
 
 def test_there_are_configs_of_both_phases_and_of_mask_dino():
     assert {'mal/vit_mae_base.py', 'mal/vit_mae_base_paper.py'} <= set(CONFIGS)
-    assert {f'mal/instant_dinov2_{size}.py' for size in ('small', 'base', 'large')} == {
-        *INSTANT_CONFIGS
-    }
+    instant = {f'mal/instant_dinov2_{size}.py' for size in ('small', 'base', 'large')}
+    prompted = {f'mal/sam_{name}.py' for name in ('vit_base', '2_hiera_tiny', '3')}
+    assert instant | prompted == {*INSTANT_CONFIGS}
     assert 'phase2/solov2_r50_fpn_3x_coco_mal.py' in CONFIGS
     assert 'maskdino/maskdino_r50-hid2048_lsj-50e_coco.py' in CONFIGS
 
