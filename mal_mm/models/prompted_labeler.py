@@ -160,6 +160,7 @@ class PromptedLabeler(UntrainedLabeler):
     def _ask(self, images: Tensor, boxes: Tensor) -> Tensor:
         ours = self.data_preprocessor
         pixels = (images * ours.std + ours.mean - self.network_mean) / self.network_std
+        assert self.network is not None  # loaded before the first image
         with self.autocast(images.device):
             answer = self.network(
                 pixel_values=pixels, input_boxes=boxes.float()[:, None], multimask_output=False
