@@ -161,6 +161,7 @@ class PromptedLabeler(UntrainedLabeler):
         ours, network = self.data_preprocessor, self.network
         assert network is not None, 'init_weights has not been called'
         pixels = (images * ours.std + ours.mean - self.network_mean) / self.network_std
+        assert self.network is not None  # loaded before the first image
         with self.autocast(images.device):
             answer = network(
                 pixel_values=pixels, input_boxes=boxes.float()[:, None], multimask_output=False
