@@ -17,7 +17,8 @@ from mmengine.config import Config, ConfigDict
 
 from ..compat.config_bases import config_path
 from ..config_tree import keep_one_dataset, metrics, type_name, typed_parts
-from ..formats import AnnotationError, read_coco
+from ..formats import AnnotationError
+from ..formats.videos import read_annotations
 from .lvis_files import Forms, check_federated
 
 # Their `num_classes` does not count the classes of instances.
@@ -35,7 +36,7 @@ def class_names(ann: str | Path) -> tuple[str, ...]:
     Raises:
         AnnotationError: there is no category, one has no name, or two have the same.
     """
-    names = [each.get('name') for each in read_coco(ann).get('categories') or []]
+    names = [each.get('name') for each in read_annotations(ann).get('categories') or []]
     if not names:
         raise AnnotationError(f"{ann}: has no 'categories'; MMDetection needs at least one")
     for name in names:

@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 from sharp_labeler import blotches
 from tiny_instant import instant_config, instant_model
 
+from mal_mm import config_path
 from mal_mm.convert import Findings, ReadOptions, WriteOptions
 from mal_mm.convert.youtube_vis import read_youtube_vis, write_youtube_vis
 from mal_mm.datasets import CocoBoxDataset
@@ -22,6 +23,7 @@ from mal_mm.formats.coco import CocoStream
 from mal_mm.formats.videos import VideoStream, open_annotations, read_annotations
 from mal_mm.labeling import LabelingEngine, LabelingJob
 from mal_mm.labeling.plan import Selection
+from mal_mm.phase2.custom_data import OwnData, put_on_data
 from mal_mm.phase2.image_file_check import check_image_files
 
 pytestmark = pytest.mark.slow  # nothing here depends on the stack
@@ -225,3 +227,9 @@ def test_labeler_learns_from_the_boxes_of_a_video(folder):
     assert records[3]['img_path'] == str(folder / 'ж' / '00000.jpg')
     config = Config({'train_dataloader': {'dataset': {'type': 'CocoBoxDataset', **files}}})
     assert check_image_files(config) == []
+    data = OwnData(folder / 'ann.json', folder)
+    labeler = put_on_data(Config.fromfile(config_path('mal/small_set.py')), data)
+    assert labeler.train_dataloader.dataset.dataset.ann_file == files['ann_file']
+    segmenter = Config.fromfile(config_path('phase2/solov2_r50_fpn_3x_coco_mal.py'))
+    with pytest.raises(AnnotationError, match='`mal-mm convert youtube-vis` makes an image'):
+        put_on_data(segmenter, data)
