@@ -159,7 +159,9 @@ def check_images(ann: Path, img_root: Path | None = None) -> None:
         AnnotationError: one has no file name, or is not there.
     """
     dataset_type(ann)
-    for image in CocoStream(ann).value['images'] if img_root is not None else ():
+    if img_root is None:
+        return
+    for image in CocoStream(ann).value['images']:
         name = image_file_name(image)
         if img_root is not None and not resolve_under(img_root, name).is_file():
             raise AnnotationError(
