@@ -226,7 +226,11 @@ def test_what_goes_in_comes_out(folder, engine, data, only_missing):
         names = sorted(each.name for each in Path(place).iterdir())
         assert names == ['again.json', 'ann.json', 'out.json']
         # whatever was written can be read, and be labelled once more with the same masks
-        third = job(folder, engine, Path(place, 'out.json'), 'third.json').run()
+        try:
+            third = job(folder, engine, Path(place, 'out.json'), 'third.json').run()
+        except JobError as error:  # all that is left to draw is on missing images
+            assert 'none of the' in str(error)
+            return
         assert third.annotations == summary.annotations
         assert len(third.skips) <= len(summary.skips) or only_missing
 

@@ -90,7 +90,7 @@ def use_hub_folder(
         places_said = ' and '.join(map(str, places)) + ('' if weights else " and the hub's cache")
         raise CheckpointError(
             f'the weights {name} are not on this machine (searched in {places_said}). Fetch '
-            f'config.json, preprocessor_config.json and model.safetensors from '
+            'config.json, preprocessor_config.json and model.safetensors from '
             f'https://huggingface.co/{name} into one folder and name it with --weights, or add '
             '--download, which does that'
         )
