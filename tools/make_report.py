@@ -10,8 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mal_mm.formats.distinct_files import check_distinct
 from mal_mm.tool_errors import report
+
+from mal_mm.formats.distinct_files import check_distinct
 from mal_mm.visualization import write_report
 
 EXAMPLES = """examples:

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from mal_mm.formats import annotation_to_rle
-from mal_mm.formats.image_file import decode_image
 from mal_mm.formats.mal_fields import flag_of
 from mal_mm.formats.paths import image_file_name, resolve_under
 from mal_mm.formats.plain_file import read_plain_file
+from mal_mm_runtime.image_file import decode_image
 
 from .overlay import (
     decode_mask,

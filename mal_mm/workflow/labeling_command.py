@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 from tqdm import tqdm
 
+from mal_mm_runtime.box_clip import RELEASED
+
 from ..apis.file_job import make_file_job
 from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
@@ -20,7 +22,6 @@ from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
 from ..formats.coco import read_coco
 from ..labeling.batch_size import find_batch_size
-from ..labeling.box_clip import RELEASED
 from ..labeling.job import LabelingJob
 from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output

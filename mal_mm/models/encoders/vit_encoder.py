@@ -37,7 +37,7 @@ def resize_position_embedding(
         (1, extra + H * W, C).
     """
     extra, grid = embedding[:, :num_extra_tokens], embedding[:, num_extra_tokens:]
-    side = round(grid.shape[1] ** 0.5)
+    side = round(int(grid.shape[1]) ** 0.5)  # int: torch.onnx sees sizes as tensors
     if tuple(size_hw) == (side, side):
         return embedding
     grid = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2)
