@@ -24,6 +24,7 @@ COMMANDS = {
     'two-phase': 'two_phase',
     'retention': 'retention',
     'samples': 'samples',
+    'export': 'export',
     'import nvlabs': 'import_nvlabs',
     'import maskdino': 'import_maskdino',
     'import dinov2': 'import_dinov2',

@@ -13,6 +13,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mal_mm_runtime.inputs import checked_boxes
+
 from ..checkpoints.loading import load_checkpoint
 from ..checkpoints.public_weights import use_local_weights
 from ..compat.config_bases import find_config
@@ -167,36 +169,7 @@ class MaskLabeler:
         """
         if isinstance(image, (str, Path)):
             image = read_image(image)
-        if not (
-            isinstance(image, np.ndarray)
-            and image.dtype == np.uint8
-            and image.ndim == 3
-            and image.shape[2] == 3
-        ):
-            found = (
-                f'{image.dtype} {image.shape}'
-                if isinstance(image, np.ndarray)
-                else type(image).__name__
-            )
-            raise ValueError(
-                f'`image` must be a path or an (H, W, 3) uint8 RGB array, got {found}'
-            )
-        boxes = np.asarray(boxes_xyxy, dtype=np.float64)
-        if boxes.size == 0:
-            boxes = boxes.reshape(0, 4)
-        if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise ValueError(
-                f'`boxes_xyxy` must be (n, 4), got {boxes.shape}; one box is [[x0, y0, x1, y1]]'
-            )
-        height, width = image.shape[:2]
-        ok = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
-        ok &= (boxes[:, 2:] > 0).all(1) & (boxes[:, 0] < width) & (boxes[:, 1] < height)
-        if not ok.all():
-            bad = int(np.flatnonzero(~ok)[0])
-            raise ValueError(
-                f'box {bad} {boxes[bad].tolist()} is no (x0, y0, x1, y1) with x1 > x0, y1 > y0 '
-                f'that meets the {width} x {height} image'
-            )
+        boxes = checked_boxes(image, boxes_xyxy)
         return self.engine.label(self.engine.make_crops(image, boxes))
 
     def label_file(

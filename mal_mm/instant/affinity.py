@@ -165,11 +165,11 @@ _Likeness = tuple[Tensor, Tensor]
 
 def _likeness(affinity: Tensor) -> _Likeness:
     likeness = (affinity / TEMPERATURE).exp()
-    diagonal = likeness.diagonal(dim1=1, dim2=2)
     # apart: of itself a token has up to e^10, which would drown the others if it were subtracted
-    itself = diagonal.clone()
-    diagonal.zero_()
-    return likeness, itself
+    itself = likeness.diagonal(dim1=1, dim2=2)
+    places = torch.arange(likeness.shape[-1], device=likeness.device)
+    # not in place: torch.onnx loses writes through a view
+    return likeness.masked_fill(places[:, None] == places, 0), itself
 
 
 def _vote(likeness: _Likeness, foreground: Tensor, background: Tensor) -> Tensor:

@@ -157,7 +157,7 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
     def _encode_tokens(self, image: Tensor) -> tuple[Tensor, Tensor]:
         tokens, grid_hw = self.patch_embed(image)
         if self.cls_token is not None:
-            tokens = torch.cat([self.cls_token.expand(len(image), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.cls_token.expand(image.shape[0], -1, -1), tokens], dim=1)
         tokens = tokens + resize_position_embedding(self.pos_embed, grid_hw, self.num_extra_tokens)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
         maps = []
