@@ -17,6 +17,7 @@ from .image_file import decode_image
 from .inputs import checked_boxes
 from .maps import draw_box_masks, sigmoid
 from .quality import instant_quality, mask_quality
+from .quick_resize import resize_quick
 from .rle import encode_region
 from .sampling import sample_windows
 from .stages import colour_stages
@@ -154,13 +155,14 @@ class OnnxEngine(MaskEngine):
             raise ValueError(f'{path}: ONNX Runtime cannot load it ({reason})') from error
         self.info = _info(self.session.get_modelmeta().custom_metadata_map, path)
         super().__init__(**self.info['engine'], batch_size=batch_size or 32)
+        self.resize = resize_exact if self.info['exact_crops'] else resize_quick
         self.inputs = {each.name for each in self.session.get_inputs()}
         self.instant = self.info['refine'] == 'instant'
         self.on_cpu = self.session.get_providers()[0] == 'CPUExecutionProvider'
 
     def cut(self, image: np.ndarray, window: np.ndarray) -> np.ndarray:
-        """A window's crop, as the authors resize it."""
-        return resize_exact(cut_window(image, window, self.padding), self.crop_size)
+        """A window's crop."""
+        return self.resize(cut_window(image, window, self.padding), self.crop_size)
 
     def logits(
         self, crops: np.ndarray, crop_boxes: np.ndarray, box_areas: np.ndarray

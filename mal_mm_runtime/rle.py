@@ -46,7 +46,7 @@ def encode_region(region: np.ndarray, top: int, left: int, image_hw: tuple[int, 
 
 
 def _compress(runs: np.ndarray) -> str:
-    """Five bits a letter, lowest first; from the fourth run on what it has more than two before."""
+    """Five bits a letter, lowest first; from the fourth on the difference to two before."""
     values = runs.astype(np.int64)
     values[3:] -= runs[1:-2]
     letters = []

@@ -81,6 +81,7 @@ def describe(labeler: MaskLabeler, opset: int) -> dict:
         network=engine.network,
         flip=engine.flip,
         refine=engine.refine,
+        exact_crops=engine.exact_crops,
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
         engine={name: getattr(engine, name) for name in shared},
