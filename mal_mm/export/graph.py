@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.decoders.heads import SizeBins, base_map, resize
-from ..models.encoders import CachedEncoder, ViTEncoder
+from ..models.encoders import CachedEncoder, SwinEncoder, ViTEncoder
 from ..models.encoders.vit_encoder import resize_position_embedding
 
 
@@ -24,8 +24,8 @@ class LabelerGraph(nn.Module):
     """Crops and boxes in, mask logits out.
 
     The labeler is copied and changed where a graph cannot follow it: position embeddings are
-    resized to the crop's size once, all object sizes are decoded and one is chosen, features are
-    not looked up in a cache.
+    resized to the crop's size once, as are Swin's window masks, all object sizes are decoded and
+    one is chosen, features are not looked up in a cache.
 
     Args:
         model: MaskAutoLabeler or InstantLabeler.
@@ -58,6 +58,8 @@ class LabelerGraph(nn.Module):
         for module in self.model.modules():
             if isinstance(module, ViTEncoder):
                 _fold_positions(module, crop_size)
+            elif isinstance(module, SwinEncoder):
+                _free_windows(module, crop_size)
 
     def forward(self, crops: Tensor, crop_boxes: Tensor, box_areas: Tensor) -> Tensor:
         """Look at crops.
@@ -115,3 +117,33 @@ def _fold_positions(encoder: ViTEncoder, crop_size: int) -> None:
     with torch.no_grad():
         resized = resize_position_embedding(encoder.pos_embed, grid, encoder.num_extra_tokens)
     encoder.pos_embed = nn.Parameter(resized, requires_grad=False)
+
+
+def _free_windows(encoder: SwinEncoder, crop_size: int) -> None:
+    """Two helpers of mmpretrain's windows that torch.onnx does not follow.
+
+    Masks are written slice by slice, and putting windows together computes the number of crops.
+    """
+    masks = {}
+
+    def keep(module: nn.Module, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def made(*args: object, **kwargs: object) -> Tensor:
+            if module not in masks:
+                masks[module] = make(*args, **kwargs)
+            return masks[module]
+
+        return made
+
+    for module in encoder.modules():
+        if hasattr(module, 'get_attn_mask'):
+            module.get_attn_mask = keep(module, module.get_attn_mask)
+            module.window_reverse = _join_windows
+    with torch.no_grad():
+        encoder(torch.zeros(1, 3, crop_size, crop_size))
+
+
+def _join_windows(windows: Tensor, H: int, W: int, window_size: int) -> Tensor:
+    """(N * windows, w, w, C) -> (N, H, W, C)."""
+    H, W, C, w = int(H), int(W), windows.shape[-1], window_size
+    parts = windows.view(-1, H // w, W // w, w, w, C)
+    return parts.permute(0, 1, 3, 2, 4, 5).reshape(-1, H, W, C)

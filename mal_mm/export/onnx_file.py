@@ -114,6 +114,6 @@ def _trace(graph: LabelerGraph, crop_size: int, opset: int) -> bytes:
                 **options,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [''])[0]
+        reason = (str(error).splitlines() or [''])[0].partition('. Please')[0]
         raise ExportError(f'torch cannot write this labeler as ONNX: {reason}') from error
     return file.getvalue()
