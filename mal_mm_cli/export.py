@@ -80,8 +80,6 @@ def run(args: argparse.Namespace) -> int:
             f'{args.config} is a labeler that is trained: name its CHECKPOINT between it and '
             'OUT.onnx'
         )
-    if instant:
-        config.model.precision = 'fp32'  # as the exported one computes
     weights = dict(weights=args.weights, download=args.download) if instant else {}
     labeler = MaskLabeler(config, args.checkpoint, device='cpu', **weights)
     info = export_labeler(labeler, args.out, args.opset)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from mal_mm_runtime import OnnxLabeler
 
@@ -17,6 +19,7 @@ from ..formats.coco import read_coco
 from ..formats.paths import resolve_under
 from ..labeling.image_io import read_image
 from ..labeling.plan import make_plan
+from ..models.encoders import find_cached_encoders
 from ..samples.shapes import draw_scene
 
 # the most by which logits may differ, and the least mean IoU of the masks
@@ -64,7 +67,8 @@ def check_export(
     """Label with both and compare.
 
     Args:
-        labeler: the original; its encoder should compute in fp32.
+        labeler: the original. It computes in fp32 for once, and keeps no features as half floats,
+            since the export does not.
         path: of its export.
         images: (H, W, 3) uint8 RGB and (n, 4) boxes xyxy of each.
         max_boxes: no more than these are compared.
@@ -74,14 +78,15 @@ def check_export(
     """
     exported, engine = OnnxLabeler(path), labeler.engine
     differences, ious = [], []
-    for image, boxes in images:
-        boxes = boxes[: max_boxes - len(ious)]
-        if not len(boxes):
-            break
-        crops = exported.engine.make_crops(image, boxes)
-        differences.append(_difference(labeler, exported, crops))
-        found = exported.engine.label(crops)
-        ious += _ious(found, engine.label(engine.make_crops(image, boxes)))
+    with _full_precision(labeler.model):
+        for image, boxes in images:
+            boxes = boxes[: max_boxes - len(ious)]
+            if not len(boxes):
+                break
+            crops = exported.engine.make_crops(image, boxes)
+            differences.append(_difference(labeler, exported, crops))
+            found = exported.engine.label(crops)
+            ious += _ious(found, engine.label(engine.make_crops(image, boxes)))
     if not ious:
         raise ValueError('there is no box to compare the export with')
     return CheckResult(len(ious), float(max(differences)), float(np.mean(ious)), float(min(ious)))
@@ -110,6 +115,21 @@ def boxes_of_file(ann: Path, img_root: Path) -> Iterator[tuple[np.ndarray, np.nd
     for number in np.unique(plan.image_indices).tolist():
         image = read_image(resolve_under(img_root, plan.file_names[number]))
         yield image, plan.boxes_xyxy[plan.image_indices == number]
+
+
+@contextmanager
+def _full_precision(model: nn.Module) -> Iterator[None]:
+    caches = [each for each in find_cached_encoders(model) if each.enabled]
+    precision = getattr(model, 'precision', None)
+    try:
+        for cache in caches:
+            cache.enabled = False
+        model.precision = 'fp32'
+        yield
+    finally:
+        model.precision = precision
+        for cache in caches:
+            cache.enabled = True
 
 
 @torch.inference_mode()

@@ -49,6 +49,8 @@ class LabelerGraph(nn.Module):
         self.how = dict(network=network, flip=flip, refine=refine)
         if hasattr(self.model, 'precision'):
             self.model.precision = 'fp32'
+        if hasattr(self.model, 'teacher') and network != 'both':  # the other one is not needed
+            self.model.student = self.model.teacher = getattr(self.model, network)
         for module in list(self.model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, CachedEncoder):

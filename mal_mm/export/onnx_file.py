@@ -50,7 +50,7 @@ def export_labeler(labeler: MaskLabeler, out: str | Path, opset: int = OPSET) ->
     graph = LabelerGraph(
         labeler.model, engine.crop_size, engine.network, engine.flip, engine.refine
     )
-    size = sum(each.numel() * each.element_size() for each in graph.model.state_dict().values())
+    size = sum(each.numel() * each.element_size() for each in graph.model.parameters())
     if size > _MAX_BYTES:
         raise ExportError(
             f'the labeler has {size / 1e9:.1f} GB of weights, an ONNX file holds 2 GB; export one '
