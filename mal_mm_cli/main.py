@@ -25,6 +25,7 @@ COMMANDS = {
     'retention': 'retention',
     'samples': 'samples',
     'export': 'export',
+    'zoo': 'zoo',
     'import nvlabs': 'import_nvlabs',
     'import maskdino': 'import_maskdino',
     'import dinov2': 'import_dinov2',

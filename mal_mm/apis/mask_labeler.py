@@ -26,6 +26,7 @@ from ..labeling.portion_labeler import Output
 from ..labeling.summary import Summary
 from ..models.instant_labeler import InstantLabeler
 from .file_job import make_file_job
+from .pretrained_labeler import find_pretrained
 
 INSTANT_SIZES = ('small', 'base', 'large')
 
@@ -152,6 +153,34 @@ class MaskLabeler:
         if size not in INSTANT_SIZES:
             raise ValueError(f'`size` must be one of {INSTANT_SIZES}, got {size!r}')
         return cls(f'mal_mm::mal/instant_dinov2_{size}.py', **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        file: str | Path | None = None,
+        address: str | None = None,
+        offline: str | Path | None = None,
+        download: bool | Callable[[str], bool] = False,
+        **options: object,
+    ) -> MaskLabeler:
+        """A labeler whose weights others have published; docs/model_zoo.md lists them.
+
+        The licence is printed. The file's digest is kept beside it at its first use.
+
+        Args:
+            name: such as 'instant-dinov2-small'.
+            file: where the weights lie; None: they are sought, see `checkpoints.zoo.obtain`.
+            address: in place of the one that is listed.
+            offline: look into this folder only, and never download.
+            download: fetch them if they are missing; a function is asked first, with a question.
+            **options: of the constructor, such as `device`.
+
+        Raises:
+            ValueError: nothing is published under the name, or it is no labeler.
+            CheckpointError: the file is not to be had, has changed, or is none of the kind.
+        """
+        return cls(*find_pretrained(name, file, address, offline, download), **options)
 
     def label(self, image: str | Path | np.ndarray, boxes_xyxy: np.ndarray) -> list[PseudoMask]:
         """Draw one mask per box.

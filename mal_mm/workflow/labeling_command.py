@@ -105,7 +105,7 @@ def make_labeler(
     """The labeler that the arguments ask for, with its batch size."""
     instant = {}
     if checkpoint is None:
-        instant = dict(weights=args.weights, download=args.download or _ask)
+        instant = dict(weights=args.weights, download=args.download or ask)
     labeler = MaskLabeler(
         config,
         checkpoint,
@@ -206,7 +206,7 @@ def write_page(args: argparse.Namespace) -> None:
         print(f'wrote {page}', flush=True)
 
 
-def _ask(question: str) -> bool:
+def ask(question: str) -> bool:
     """Ask a person, if there is one."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return False
