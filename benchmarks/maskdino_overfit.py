@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""A small Mask DINO learns eight drawn images by heart: does the model learn what it is shown?
+"""A small Mask DINO memorises eight drawn images: does the model learn what it is shown?
 
 configs/phase2/sample_shapes_maskdino.py trains on eight images of the `shapes` set and is
 evaluated on the same eight. Exit status 1 if the mask AP stays below --wanted. With --boxes-only
@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def overfit_config(args: argparse.Namespace, data: Path) -> Config:
-    """The config, without anything that keeps from learning by heart."""
+    """The config, without anything that keeps from memorising."""
     cfg = Config.fromfile(CONFIG)
     cfg.model.backbone.init_cfg = None
     pipeline = [step for step in cfg.train_pipeline if step.type != 'RandomFlip']

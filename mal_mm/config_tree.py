@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 
 
@@ -31,7 +31,7 @@ def class_of(node: Mapping[str, Any], registry: Registry) -> type | None:
     return registry.get(kind) if isinstance(kind, str) else kind
 
 
-def parts(tree: Any, place: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
+def parts(tree: Any, place: str = '') -> Iterator[tuple[str, ConfigDict]]:
     """All dicts of a config at any depth, the outer ones first, each with its dotted place.
 
     Args:
@@ -40,14 +40,14 @@ def parts(tree: Any, place: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
     """
     if isinstance(tree, Mapping):
         yield place, tree
-        inner = list(tree.items())
+        inner: list[tuple[Any, Any]] = list(tree.items())
     else:
         inner = list(enumerate(tree)) if isinstance(tree, (list, tuple)) else []
     for key, value in inner:
         yield from parts(value, f'{place}.{key}' if place else str(key))
 
 
-def typed_parts(tree: Any, *names: str) -> Iterator[dict[str, Any]]:
+def typed_parts(tree: Any, *names: str) -> Iterator[ConfigDict]:
     """The parts that have a `type`; with names, those of them alone."""
     for _, part in parts(tree):
         name = type_name(part)
@@ -55,7 +55,7 @@ def typed_parts(tree: Any, *names: str) -> Iterator[dict[str, Any]]:
             yield part
 
 
-def innermost_datasets(dataset: Any) -> list[dict[str, Any]]:
+def innermost_datasets(dataset: Any) -> list[ConfigDict]:
     """The datasets that read files, below RepeatDataset, ConcatDataset, RoIDataset and the like.
 
     Args:
@@ -69,7 +69,7 @@ def innermost_datasets(dataset: Any) -> list[dict[str, Any]]:
     return [leaf for each in inner for leaf in innermost_datasets(each)]
 
 
-def keep_one_dataset(loader: Any) -> dict[str, Any]:
+def keep_one_dataset(loader: Any) -> ConfigDict:
     """The one dataset of a dataloader that reads a file; of several joined ones the first stays.
 
     Args:
@@ -84,7 +84,7 @@ def keep_one_dataset(loader: Any) -> dict[str, Any]:
     return dataset
 
 
-def metrics(evaluator: Any) -> list[dict[str, Any]]:
+def metrics(evaluator: Any) -> list[ConfigDict]:
     """The metrics of an evaluator's config, which may be one, several, or None."""
     if evaluator is None:
         return []

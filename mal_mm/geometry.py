@@ -8,6 +8,8 @@ Each map has its inverse: `expand_*` / the box itself, `crop_window` / `paste_pr
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -39,6 +41,9 @@ __all__ = [
     'tight_window',
 ]
 
+# numpy.random itself, the global generator, or one of its own
+RandomNumbers = np.random.RandomState | ModuleType
+
 EXPANSIONS = ('released', 'paper', 'tight', 'fixed')
 
 
@@ -64,7 +69,7 @@ def tight_window(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
 
 
 def expand_randomly(
-    box_xyxy: np.ndarray, theta: float, rng: np.random.RandomState, rule: str = 'released'
+    box_xyxy: np.ndarray, theta: float, rng: RandomNumbers, rule: str = 'released'
 ) -> np.ndarray:
     """Draw a training window around one box.
 

@@ -11,6 +11,7 @@ import argparse
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 EXAMPLES = """examples:
   mal-mm reproduce predictions work_dirs/mask2former_swin-s_lsj-50e_coco_gt \\
@@ -77,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
 
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.formats.paths import resolve_under
+    from mal_mm.labeling.image_io import read_image
     from mal_mm.reproduce.compare_predictions import (
         Predictor,
         sheet,
         side_by_side,
         true_instances,
     )
-    from mal_mm.visualization.pictures import read_image
 
     from .errors import sentence
 
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     return 3 if failed else 0
 
 
-def chosen_pictures(args: argparse.Namespace) -> list[tuple[object, list | None]]:
+def chosen_pictures(args: argparse.Namespace) -> list[tuple[Any, list | None]]:
     """Files of --images, or of --ann the names below --img-root with their annotations."""
     if args.images is not None:
         return [(path, None) for path in args.images]

@@ -11,7 +11,8 @@ Annotations are matched by id; both files are COCO-style JSON (.json or .json.gz
 or RLE. One without a predicted mask counts as IoU 0. small, medium and large are bins of the box
 area in image pixels: below 32^2, below 96^2, and above. The rows `box fill` and `inscribed
 ellipse` say what the box alone would give. Boundary IoU (arXiv 2103.16562) compares only the
-pixels within 2 % of the image's diagonal from the masks' outlines.
+pixels within 2 % of the image's diagonal from the masks' outlines. Of a GT.json that people have
+corrected in part (`mal_human`), a labeler's masks are left out.
 
 examples:
   mal-mm evaluate pseudo_masks.json instances_val2017.json
@@ -37,13 +38,14 @@ def run(args: argparse.Namespace) -> int:
         OSError: the output cannot be written.
     """
     from mal_mm.evaluation import evaluate, format_class_table, format_summary
-    from mal_mm.formats import AnnotationError, atomic_write, read_coco
+    from mal_mm.formats import AnnotationError, atomic_write
     from mal_mm.formats.distinct_files import check_distinct
+    from mal_mm.formats.videos import read_annotations
 
     check_distinct({'PRED': args.pred, 'GT': args.gt}, {'--out': args.out})
     if args.out and not args.out.parent.is_dir():  # before the long work, not after it
         raise FileNotFoundError(f'folder {args.out.parent} does not exist; create it first')
-    pred, gt = read_coco(args.pred), read_coco(args.gt)
+    pred, gt = read_annotations(args.pred), read_annotations(args.gt)
     result = evaluate(pred, gt, pred_name=str(args.pred), gt_name=str(args.gt), progress=True)
     if not result['counts']['evaluated']:
         raise AnnotationError(_nothing_to_compare(result, args.gt))

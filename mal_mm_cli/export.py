@@ -68,13 +68,14 @@ def run(args: argparse.Namespace) -> int:
     from mal_mm.apis import MaskLabeler
     from mal_mm.export import boxes_of_file, check_export, drawn_boxes, export_labeler
     from mal_mm.formats.distinct_files import check_distinct, check_outputs
+    from mal_mm.models.untrained_labeler import is_untrained
     from mal_mm.workflow.labeling_command import read_config
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
     check_distinct(read, {'OUT.onnx': args.out})
     check_outputs({'OUT.onnx': args.out})
     config = read_config(args.config, args.cfg_options)
-    instant = config.model.type == 'InstantLabeler'
+    instant = is_untrained(config.model)
     if args.checkpoint is None and not instant:
         raise ValueError(
             f'{args.config} is a labeler that is trained: name its CHECKPOINT between it and '

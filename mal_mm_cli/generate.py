@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument('config', help='config of the labeler, or mal_mm::NAME for one of ours')
     parser.add_argument(
-        'checkpoint', nargs='?', help='its weights; an instant labeler (mal/instant_*) needs none'
+        'checkpoint',
+        nargs='?',
+        help='its weights; labelers without training (mal/instant_*, mal/sam_*) need none',
     )
     files = add_file_options(parser)
     files.add_argument(
@@ -113,6 +115,7 @@ def check_files(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Label; the exit status."""
+    from mal_mm.models.untrained_labeler import is_untrained
     from mal_mm.workflow.labeling_command import (
         check_arguments,
         finish,
@@ -129,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
 
         connect_gloo(args.launcher)
     config = read_config(args.config, args.cfg_options)
-    if args.checkpoint is None and config.model.type != 'InstantLabeler':
+    if args.checkpoint is None and not is_untrained(config.model):
         raise ValueError(
             f'{args.config} is a labeler that is trained: name its CHECKPOINT after it, or take '
             'configs/mal/instant_dinov2_small.py, which needs none'

@@ -28,6 +28,12 @@ EXAMPLES = """examples:
   without training, with a page to look at:
   mal-mm label --ann boxes.json --img-root photos --out masks.json --method instant \\
       --report report
+  after a review: draw the rejected masks again in another way, or leave them out of training
+  python tools/label.py --ann masks.json --img-root photos --out better.json --redo marks.json \\
+      --method train
+  python tools/label.py --ann masks.json --img-root photos --out kept.json --reject marks.json
+  whether SAM 2 fits these pictures better, with weights that were fetched before:
+  mal-mm label ... --method instant --also mal_mm::mal/sam_2_hiera_tiny.py --weights DIR
   on a machine without network, with weights from elsewhere:
   mal-mm label ... --weights folder-of-dinov2_vits14_pretrain.pth
 
@@ -58,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the instant labeler: one of configs/mal/instant_* (default: %(default)s)',
     )
     how.add_argument(
+        '--also',
+        nargs='+',
+        metavar='CONFIG',
+        help='compare with further labelers that need no training, such as '
+        'mal_mm::mal/sam_2_hiera_tiny.py; the best masks are kept',
+    )
+    how.add_argument(
         '--train-config',
         default='mal_mm::mal/small_set.py',
         help='the labeler that is trained (default: %(default)s)',
@@ -65,7 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of --config'
     )
-    add_selection_options(parser)
+    add_selection_options(parser).add_argument(
+        '--reject',
+        type=Path,
+        metavar='MARKS.json',
+        help='label nothing: write the marks of the review page into the file. Each mask gets '
+        '`mal_review`, rejected ones `ignore: 1` too, so that training leaves them out',
+    )
     add_drawing_options(parser)
     add_output_options(parser)
     add_weight_options(parser)
@@ -74,6 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Fill in what depends on other arguments."""
+    if args.redo and args.reject:
+        parser.error('--redo draws masks, --reject only marks them; do one after the other')
     args.work_dir = args.work_dir or args.out.with_name(f'{args.out.name}.work')
 
 
@@ -94,6 +115,21 @@ def run(args: argparse.Namespace) -> int:
     check_distinct(read, {**written, '--work-dir': args.work_dir})
     check_distinct({'--ann': args.ann}, {**written, '--work-dir': args.work_dir})
     check_outputs({name: path for name, path in written.items() if path is not None})
+    if args.reject:
+        return _write_marks(args)
     label_run = LabelRun(args)
     print(label_run.describe(), flush=True)
     return label_run.run()
+
+
+def _write_marks(args: argparse.Namespace) -> int:
+    """Write the marks of a review into the file; the exit status."""
+    from mal_mm.formats.review_marks import read_marks
+    from mal_mm.labeling.review import write_marked
+    from mal_mm.workflow.labeling_command import write_page
+
+    counts = write_marked(args.ann, read_marks(args.reject), args.out)
+    said = ', '.join(f'{count} {mark.replace("_", " ")}' for mark, count in counts.items())
+    print(f'wrote {args.out}: {said}; the rejected are left out of training')
+    write_page(args)
+    return 0

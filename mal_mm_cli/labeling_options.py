@@ -33,6 +33,14 @@ def add_selection_options(parser: argparse.ArgumentParser) -> argparse._Argument
     boxes.add_argument(
         '--categories', nargs='+', metavar='NAME', help='label these only (names or ids)'
     )
+    boxes.add_argument(
+        '--redo',
+        type=Path,
+        metavar='MARKS.json',
+        help='label those alone that were marked rejected or in need of work on the review page '
+        '(its exported marks); all others stay as they are, byte for byte. --ann: the file that '
+        'was reviewed',
+    )
     return boxes
 
 
@@ -137,14 +145,17 @@ def add_machine_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
 
 def add_weight_options(parser: argparse.ArgumentParser) -> None:
     """Where the weights of a pretrained encoder are; nothing is fetched unasked."""
-    weights = parser.add_argument_group('weights of the pretrained encoder')
+    weights = parser.add_argument_group('weights of a labeler without training')
     weights.add_argument(
         '--weights',
         type=Path,
         metavar='DIR',
-        help='folder with the files under their published names, such as '
-        'dinov2_vits14_pretrain.pth (default: ~/.cache/mal_mm and the folder of torch hub)',
+        help='folder with the files, or folders, under their published names, such as '
+        'dinov2_vits14_pretrain.pth or sam-vit-base/ (default: ~/.cache/mal_mm and the folder of '
+        'torch hub, of SAM the cache of the Hugging Face hub)',
     )
     weights.add_argument(
-        '--download', action='store_true', help='fetch them if they are missing (about 90 MB)'
+        '--download',
+        action='store_true',
+        help='fetch them if they are missing (DINOv2-S: about 90 MB)',
     )

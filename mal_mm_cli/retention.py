@@ -5,6 +5,8 @@ of one with MAL's, and MAL / GT, in %; masks (segm), and boxes (bbox) where both
 
 A run is a work dir (its last validation, or where there is none its newest test), a scalars.json
 or other log of JSON lines, the JSON of a test, or COCO results (*.segm.json, with --gt-ann).
+Runs of Detectron2 (their folder, metrics.json, coco_instances_results.json) and of Ultralytics
+(their folder, results.csv, predictions.json) are read too, see docs/retention.md.
 """
 
 from __future__ import annotations

@@ -23,11 +23,12 @@ def clip_to_box(
         (h, w) bool, a part of `region`.
     """
     clipped = np.zeros_like(region)
+    x0, y0, x1, y1 = box_xyxy
     window = tuple(
         slice(max(low - first, 0), max(high - first, 0))
         for first, (low, high) in zip(
             corner,
-            (_pixels(*box_xyxy[1::2], tolerance), _pixels(*box_xyxy[0::2], tolerance)),
+            (_pixels(y0, y1, tolerance), _pixels(x0, x1, tolerance)),
             strict=True,
         )
     )

@@ -146,7 +146,7 @@ def _colour_model(codes: np.ndarray) -> np.ndarray:
     return smooth.ravel() / len(codes) + _UNKNOWN
 
 
-def _resize(region: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+def _resize(region: np.ndarray, hw: tuple[int, ...]) -> np.ndarray:
     resized = cv2.resize(region.astype(np.float32), hw[::-1], interpolation=cv2.INTER_LINEAR)
     return resized > 0.5
 

@@ -52,7 +52,8 @@ def decode_image(content: bytes, turn: bool = True) -> np.ndarray:
     """
     _raise_limit()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content)) as opened:
+            image: Image.Image = opened
             deep = is_deep(image)
             bits = image_bits() if deep else None
             if deep and (bits is not None or image.mode[0] in 'IF'):
@@ -93,7 +94,7 @@ def decodes_the_same(content: bytes) -> bool:
 def is_deep(image: Image.Image) -> bool:
     """Whether an opened image has more than 8 bits a channel; also where Pillow shows 8."""
     return image.mode[0] in 'IF' or any(
-        re.search(r';(1[0-6]|32|64)', str(tile[3])) for tile in image.tile or ()
+        re.search(r';(1[0-6]|32|64)', str(tile[3])) for tile in getattr(image, 'tile', None) or ()
     )
 
 
@@ -113,13 +114,14 @@ def _from_deep(image: Image.Image, content: bytes, bits: int | None) -> np.ndarr
     if image.mode[0] in 'IF':
         values = np.asarray(image)
     else:  # Pillow has no colours of 16 bits
-        values = cv2.imdecode(
+        decoded = cv2.imdecode(
             np.frombuffer(content, dtype=np.uint8),
             cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION,
         )
-        if values is None:
+        if decoded is None:
             raise ValueError(f'{image.format} in mode {image.mode} of more than 8 bits')
-        values = values[..., 2::-1] if values.ndim == 3 and values.shape[2] >= 3 else values
+        coloured = decoded.ndim == 3 and decoded.shape[2] >= 3
+        values = decoded[..., 2::-1] if coloured else decoded
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
     if bits is not None:

@@ -192,7 +192,7 @@ class OnnxEngine(MaskEngine):
         pixels = [crop.pixels for crop in crops]
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
         exact = boxes_on_maps(boxes, windows, image_hws, S)
-        seen = exact if self.instant else crop_boxes
+        seen = exact if self.info['exact_boxes'] else crop_boxes
         maps = self.logits(np.stack(pixels), seen, areas.astype(np.float32))
         drawn = None
         if self.instant:

@@ -104,8 +104,8 @@ def plan_axis(
     np.minimum(places, box_high - 1, out=places)
     all_places, all_weights = _taps_of_all(s, S)
     if places.size < box_high - box_low:
-        read = places.ravel()
-        places = np.arange(read.size).reshape(-1, 2)
+        read: np.ndarray | slice = places.ravel()
+        places = np.arange(places.size).reshape(-1, 2)
     else:
         read = slice(box_low, box_high)
         places -= box_low
@@ -120,8 +120,8 @@ def _taps_of_all(length: int, resized: int) -> Taps:
 def _taps(outputs: np.ndarray, length: int, resized: int) -> Taps:
     """Taps of some outputs of torch's bilinear resize (align_corners=False, no antialiasing)."""
     # rounded to float32 where torch does it: at the scale, and after its fused multiply-add
-    sources = float(np.float32(length / resized)) * (outputs + 0.5) - 0.5
-    sources = np.maximum(sources, 0).astype(np.float32)[:, None]
+    places_between = float(np.float32(length / resized)) * (outputs + 0.5) - 0.5
+    sources = np.maximum(places_between, 0).astype(np.float32)[:, None]
     low = sources.astype(np.int64)
     high_weights = sources - low
     places = np.minimum(low + np.arange(2), length - 1)

@@ -136,7 +136,7 @@ def cut_window(
 
 def resize_exact(content: np.ndarray, size: int) -> np.ndarray:
     """(h, w, 3) uint8 -> (size, size, 3), Pillow's antialiased bicubic, as the authors do it."""
-    return np.array(Image.fromarray(content).resize((size, size), Image.BICUBIC))
+    return np.array(Image.fromarray(content).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _resize_interval(low: int, high: int, length: int, size: int) -> tuple[int, int]:
@@ -144,7 +144,7 @@ def _resize_interval(low: int, high: int, length: int, size: int) -> tuple[int, 
     # passes. A filled rectangle is the product of two intervals and stays one: a row tells all.
     line = Image.new('L', (length, 1))
     line.paste(1, (max(low, 0), 0, max(high, 0), 1))
-    inside = line.resize((size, 1), Image.BICUBIC).getbbox()
+    inside = line.resize((size, 1), Image.Resampling.BICUBIC).getbbox()
     return (inside[0], inside[2]) if inside else (0, 0)
 
 

@@ -16,7 +16,6 @@ from torch import nn
 
 import mal_mm
 import mal_mm.registry
-from mal_mm.compat.config_text import _remembering
 from mal_mm.compat.cpu_precision import fall_back_to_fp32
 from mal_mm.compat.cpu_ranks import prepare_cpu_ranks
 
@@ -151,19 +150,6 @@ def test_cpu_ranks_talk_over_gloo_and_keep_the_wrapper_s_options(monkeypatch):
         'find_unused_parameters': True,
         'device_ids': None,
     }
-
-
-def test_a_config_is_formatted_once_and_anew_when_it_has_changed():
-    formatted = []
-
-    def format_code(text, **style):
-        formatted.append(text)
-        return text.upper(), True
-
-    remembering = _remembering(format_code)
-    assert [remembering('a=1', style_config={})[0] for _ in range(3)] == ['A=1'] * 3
-    assert remembering('a=2', style_config={}) == ('A=2', True)
-    assert formatted == ['a=1', 'a=2']
 
 
 def test_the_text_of_a_config_follows_its_values():

@@ -99,3 +99,67 @@ def test_segmenter_takes_a_training_step_on_the_masks(
     assert runner.iter == 1
     loss = runner.message_hub.get_scalar('train/loss_mask').current()
     assert np.isfinite(loss) and loss > 0
+
+
+def test_the_page_says_what_made_the_masks(folder, data_root, pseudo_masks, call_tool):
+    call_tool('make_report.py', pseudo_masks, '--img-root', data_root, '--out', folder / 'page')
+    page = (folder / 'page' / 'index.html').read_text()
+    head = json.loads(pseudo_masks.read_text())['mal_mm']
+    assert head['config'].startswith('labeler.py') and head['checkpoint'].startswith('epoch_1.pth')
+    assert head['config'] in page and head['checkpoint'] in page
+
+
+def test_the_file_leaves_for_other_tools_and_comes_back(folder, pseudo_masks, call_tool):
+    ours = json.loads(pseudo_masks.read_text())
+    call_tool('convert.py', pseudo_masks, '--to', 'cvat', folder / 'cvat.xml')
+    call_tool('convert.py', 'cvat', folder / 'cvat.xml', folder / 'back.json')
+    back = {
+        each['id']: each for each in json.loads((folder / 'back.json').read_text())['annotations']
+    }
+    for annotation in ours['annotations']:
+        returned = back[annotation['id']]
+        assert coco_mask.iou(
+            [coco_rle(returned['segmentation'])], [annotation['segmentation']], [0]
+        ) == pytest.approx(1)
+        assert returned['mal_quality'] == annotation['mal_quality']
+
+
+def coco_rle(segmentation) -> dict:
+    polygons = isinstance(segmentation, list)
+    return (
+        coco_mask.merge(coco_mask.frPyObjects(segmentation, 64, 64)) if polygons else segmentation
+    )
+
+
+def test_retention_scores_the_masks_as_predictions(folder, data_root, pseudo_masks, call_tool):
+    truth = data_root / 'train_gt.json'
+    for name, path in (('gt', truth), ('mal', pseudo_masks)):
+        results = [
+            dict(
+                image_id=each['image_id'],
+                category_id=each['category_id'],
+                segmentation=coco_rle(each['segmentation']),
+                score=each.get('mal_quality', 1.0),
+            )
+            for each in json.loads(path.read_text())['annotations']
+        ]
+        for result in results:
+            if isinstance(result['segmentation']['counts'], bytes):
+                result['segmentation']['counts'] = result['segmentation']['counts'].decode()
+        (folder / f'{name}.segm.json').write_text(json.dumps(results))
+    said = call_tool('retention.py', 'gt.segm.json', 'mal.segm.json', '--gt-ann', truth)
+    assert '| segm | AP | GT |' in said or '100.0' in said
+
+
+def test_the_two_phase_command_takes_the_labeler_that_made_them(
+    folder, data_root, labeler, repo_root, call_tool
+):
+    segmenter = repo_root / 'configs' / 'phase2' / 'solov2_r50_fpn_3x_coco_mal.py'
+    said = call_tool(
+        'run_two_phase.py',
+        *('--ann', data_root / 'pseudo_masks.json', '--img-root', data_root),
+        *('--labeler', labeler[0], '--labeler-checkpoint', labeler[1], '--segmenter', segmenter),
+        *('--val-ann', data_root / 'unseen_gt.json', '--val-img-root', data_root),
+        *('--gt-ann', data_root / 'train_gt.json', '--work-dir', folder / 'two', '--dry-run'),
+    )
+    assert 'generate_pseudo_masks.py' in said and 'segmenter_gt' in said

@@ -84,7 +84,7 @@ def test_data_set_of_another_format_says_how(small_set):
 
 
 def test_command_line_sets_them(repo_root):
-    options = dict(ann_file='mine.json', img_root='images')
+    options = ['ann_file=mine.json', 'img_root=images']
     args = argparse.Namespace(
         config=str(repo_root / 'configs' / 'mal' / 'small_set.py'),
         local_rank=0,
@@ -147,18 +147,18 @@ def test_second_training_computes_no_feature(tiny):
 
 
 @pytest.mark.parametrize(
-    ('change', 'cure'),
+    ('change', 'fix'),
     [
         ({'train_dataloader.dataset.views_per_box': None}, 'set `views_per_box`'),
         ({'model.data_preprocessor.grey_prob': 0.2}, 'set jitter=None, grey_prob=0'),
     ],
 )
-def test_cache_that_cannot_hit_is_off_and_says_so(tiny, tmp_path, change, cure):
+def test_cache_that_cannot_hit_is_off_and_says_so(tiny, tmp_path, change, fix):
     tiny.merge_from_dict(change)
     tiny.train_cfg.max_epochs = 1
     _, messages = train(tiny)
     (told,) = [message for message in messages if 'CachedEncoder is off' in message]
-    assert cure in told
+    assert fix in told
     assert not (tmp_path / 'work' / 'features').exists()
 
 

@@ -65,7 +65,7 @@ def test_a_module_that_tells_no_version_passes():
     assert check_stack({**GOOD['openmmlab'], 'mmdet': ''}) == []
 
 
-def test_mmcv_is_cured_without_build_isolation_and_without_the_cache():
+def test_mmcv_is_fixed_without_build_isolation_and_without_the_cache():
     (problem,) = check_stack({k: v for k, v in GOOD['onedl'].items() if k != 'onedl-mmcv'})
     assert '--no-build-isolation --no-cache-dir' in problem
 

@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: bash tools/setup_env.sh [--stack onedl|openmmlab] [--venv DIR] [--python EXE] [--force]
+Usage: bash tools/setup_env.sh [--stack onedl|openmmlab] [--venv DIR] [--python EXE] [--force] [--cuda-ops]
 
 Makes a virtual environment with mal_mm (editable), PyTorch, an OpenMMLab stack and mmcv's compiled ops.
 Safe to repeat: it returns at once when the environment is complete, and goes on where it was interrupted.
@@ -13,6 +13,8 @@ Safe to repeat: it returns at once when the environment is complete, and goes on
   --venv     where (default: .venv for onedl, .venv-openmmlab for openmmlab); never mix two stacks in one
   --python   interpreter for a new environment (default: python3)
   --force    go through every step again
+  --cuda-ops compile mmcv's ops for CUDA although no GPU is visible, as while a container image is built;
+             needs nvcc and TORCH_CUDA_ARCH_LIST
 
 Environment:
   TORCH_INDEX_URL      take torch from this index, e.g. https://download.pytorch.org/whl/cpu for a small CPU build
@@ -23,13 +25,14 @@ Takes 5 to 10 minutes on two cores, most of it compiling mmcv; about a minute fr
 USAGE
 }
 
-stack=onedl venv='' python=python3 force=0
+stack=onedl venv='' python=python3 force=0 cuda_ops=0
 while [ $# -gt 0 ]; do
   case "$1" in
     --stack)  stack=${2:?--stack takes onedl or openmmlab}; shift 2 ;;
     --venv)   venv=${2:?--venv takes a folder}; shift 2 ;;
     --python) python=${2:?--python takes an interpreter}; shift 2 ;;
     --force)  force=1; shift ;;
+    --cuda-ops) cuda_ops=1; shift ;;
     -h|--help) usage; exit 0 ;;
     *) echo "setup_env.sh: unknown option '$1'; see --help" >&2; exit 2 ;;
   esac
@@ -62,6 +65,16 @@ if is_complete; then
   exit 0
 fi
 
+if [ "$cuda_ops" = 1 ]; then
+  if [ -z "${TORCH_CUDA_ARCH_LIST:-}" ]; then
+    echo "setup_env.sh: --cuda-ops needs TORCH_CUDA_ARCH_LIST, such as '8.0;9.0'" >&2
+    exit 2
+  fi
+  if ! command -v nvcc >/dev/null && [ ! -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
+    echo 'setup_env.sh: --cuda-ops needs nvcc' >&2
+    exit 2
+  fi
+fi
 step() { echo "==> [$((SECONDS / 60)) min $((SECONDS % 60)) s] $*"; }
 fail() { echo "setup_env.sh: $*" >&2; exit 1; }
 
@@ -116,7 +129,9 @@ mmcv_version_right() {
 
 # The ops are compiled for the GPU of this machine if it has one and a CUDA compiler, else for the CPU.
 force_cuda=0
-if [ "$has_gpu" = 1 ]; then
+if [ "$cuda_ops" = 1 ]; then
+  force_cuda=1
+elif [ "$has_gpu" = 1 ]; then
   if command -v nvcc >/dev/null || [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ]; then
     force_cuda=1
     : "${TORCH_CUDA_ARCH_LIST:=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | sort -u | paste -sd';')}"

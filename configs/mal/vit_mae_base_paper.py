@@ -7,7 +7,9 @@ Not trained here at full size. It differs from the released behaviour in
 - box expansion (Sec. 3.1) and both heads of the decoder (Sec. 3.2);
 - maps of 1/16, 1/8 and 1/4 of the crop for small, medium and large objects, which V then doubles, and masks as large as the crop
   (supplement, Sec. 2); MIL and CRF loss see them at that size;
-- the MIL loss: Eq. 2 as printed, one dice over rows and columns together, with squared maxima above the line as well;
+- the MIL loss: Eq. 2 as printed, one dice over rows and columns together, with squared maxima above the line as well. On small
+  sets it is clearly worse than the released form, on photographs it fills the boxes (docs/paper_measurements.md);
+  `--cfg-options model.mil_loss.form=released` takes the other;
 - the CRF: zeta 0.5, omega 2 (Sec. 4.2), colours of the crop, not of the student's jittered view, and mean field "till
   convergence": 300 iterations, after which 0.1 % of the labels in a box still differ from those after 3000;
 - neither ramps, warm-up, weight decay, a floor of the cosine, mixed precision nor a smallest box: the text has none of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -13,7 +14,7 @@ from .mask_labeler import MaskLabeler
 
 
 def load_encoder_labeler(
-    config: str | Path | Config, checkpoint: str | Path | None = None, **options: object
+    config: str | Path | Config, checkpoint: str | Path | None = None, **options: Any
 ) -> MaskLabeler:
     """Build a labeler for its teacher's encoder.
 

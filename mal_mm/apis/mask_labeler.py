@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 from mal_mm_runtime.inputs import checked_boxes
 
+from ..checkpoints.hub_folder import use_hub_folder
 from ..checkpoints.loading import load_checkpoint
 from ..checkpoints.public_weights import use_local_weights
 from ..compat.config_bases import find_config
@@ -24,7 +26,7 @@ from ..labeling.image_io import read_image
 from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
 from ..labeling.summary import Summary
-from ..models.instant_labeler import InstantLabeler
+from ..models.untrained_labeler import is_untrained
 from .file_job import make_file_job
 from .pretrained_labeler import find_pretrained
 
@@ -60,8 +62,8 @@ class MaskLabeler:
 
     Args:
         config: path of a config, 'mal_mm::NAME' for one of ours, or the config itself.
-        checkpoint: path of its weights. None: an instant labeler needs none; others stay as
-            initialised (for tests).
+        checkpoint: path of its weights. None: an instant or prompted labeler needs none; others
+            stay as initialised (for tests).
         device: 'cuda', 'cpu', ...; None takes the GPU if there is one.
         network: 'teacher', 'student' or 'both'. Of this and the next three, None takes what
             `model.test_cfg` says.
@@ -71,8 +73,8 @@ class MaskLabeler:
             small, medium and large boxes.
         batch_size: crops in one pass.
         amp: half precision on a GPU.
-        weights: folder of an instant labeler's weights; None: see
-            `checkpoints.public_weights.weight_folders`.
+        weights: folder of the weights of a labeler without training; None: see
+            `checkpoints.public_weights.weight_folders` and `checkpoints.hub_folder`.
         download: fetch them if they are missing; a function is asked first, with a question.
         **options: further ones of LabelingEngine (refine, margin, exact_crops,
             carve_holes, ...), None likewise.
@@ -95,7 +97,7 @@ class MaskLabeler:
         amp: bool = True,
         weights: str | Path | None = None,
         download: bool | Callable[[str], bool] = False,
-        **options: object,
+        **options: Any,
     ) -> None:
         register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
@@ -106,19 +108,20 @@ class MaskLabeler:
         # what the result is said to come from
         self.name = str(config.filename or 'config')
         self.checkpoint = checkpoint
-        instant = config.model.type == InstantLabeler.__name__
-        if instant:
+        untrained = is_untrained(config.model)
+        if untrained:
             if checkpoint is not None:
                 raise ValueError(
-                    f'an instant labeler is not trained and takes no checkpoint, got {checkpoint}'
+                    f'{config.model.type} is not trained and takes no checkpoint, got {checkpoint}'
                 )
             config = copy.deepcopy(config)
             use_local_weights(config.model, weights, download)
+            use_hub_folder(config.model, weights, download)
             self.config = config
         self.model = MODELS.build(config.model)
         if checkpoint is not None:
             load_checkpoint(self.model, checkpoint)
-        elif instant:
+        elif untrained:
             self.model.init_weights()
         self.model.to(device).eval()
         options.update(
@@ -139,7 +142,7 @@ class MaskLabeler:
             )
 
     @classmethod
-    def instant(cls, size: str = 'small', **options: object) -> MaskLabeler:
+    def instant(cls, size: str = 'small', **options: Any) -> MaskLabeler:
         """A labeler that needs no training: DINOv2 tokens, the box and colours.
 
         Args:
@@ -241,8 +244,10 @@ class MaskLabeler:
             Path(ann),
             Path(img_root),
             Path(out),
-            Selection(only_missing, categories and frozenset(categories)),
+            Selection(only_missing, frozenset(categories) if categories else None),
             Output(min_quality, polygons),
             threads,
         )
-        return job.run(resume=True, on_progress=progress)
+        summary = job.run(resume=True, on_progress=progress)
+        assert summary is not None  # other ranks than the first have none
+        return summary

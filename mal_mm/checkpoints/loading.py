@@ -33,7 +33,8 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         path: a file of torch.save, with the tensors under 'state_dict', 'model' or at the top.
 
     Raises:
-        CheckpointError: missing, truncated, or holding more than weights; says which and the cure.
+        CheckpointError: missing, truncated, or holding more than weights; says which, and how to
+            fix it.
     """
     path = Path(path)
     content = load_file(path, 'cpu')
@@ -63,12 +64,12 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
         CheckpointError: missing, damaged, or holding more; says what, and how to open it all the
             same.
     """
-    is_path = isinstance(file, (str, os.PathLike))
-    name = Path(file) if is_path else 'the checkpoint'
-    if is_path and not name.is_file():
+    path = Path(file) if isinstance(file, (str, os.PathLike)) else None
+    name = path or 'the checkpoint'
+    if path is not None and not path.is_file():
         raise CheckpointError(f'{name}: no such checkpoint file')
-    if is_path and _is_trusted(name):
-        return torch.load(name, map_location=map_location, weights_only=False)
+    if path is not None and _is_trusted(path):
+        return torch.load(path, map_location=map_location, weights_only=False)
     damage = _damage(file)
     if damage:
         raise CheckpointError(f'{name}: is damaged ({damage}); copy or download it again')
@@ -82,7 +83,7 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
     except Exception as error:
         head = _head(file)
         reason = _why_unreadable(file, head, error)
-        if is_path and 'could run any code' in reason:
+        if path is not None and 'could run any code' in reason:
             reason += (
                 f'. If you trust whoever made it as you trust a program: {TRUST_VARIABLE}={name}'
             )
@@ -152,7 +153,7 @@ def _why_unreadable(file: str | Path | BinaryIO, head: bytes, error: Exception) 
 
 
 def check_state_dict(
-    model: nn.Module, state: dict[str, torch.Tensor], source: str | Path, cure: str
+    model: nn.Module, state: dict[str, torch.Tensor], source: str | Path, fix: str
 ) -> None:
     """Make sure that a state dict has each of a model's tensors, and no others.
 
@@ -160,7 +161,7 @@ def check_state_dict(
         model: the model to load into.
         state: name -> tensor.
         source: the file's name, for the error.
-        cure: what to do about it, for the error.
+        fix: what to do about it, for the error.
 
     Raises:
         CheckpointError: tensors are missing, left over, or of another shape.
@@ -183,7 +184,7 @@ def check_state_dict(
     if parts:
         raise CheckpointError(
             f'{source}: is a checkpoint of another architecture than the config: tensors '
-            f'{", ".join(parts)}; {cure}'
+            f'{", ".join(parts)}; {fix}'
         )
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -156,7 +157,8 @@ def import_state_dict(state: Tensors, source: str | Path = 'state dict') -> Tens
         CheckpointError: unknown names, no Mask DINO at all, or tied parameters that differ.
     """
     templates = _templates(count_modules(state, 'sem_seg_head.predictor.decoder.layers.'))
-    converted, unknown = {}, []
+    converted: dict[str, Any] = {}
+    unknown: list[str] = []
     for key, tensor in state.items():
         if key in (_EMPTY_WEIGHT, 'pixel_mean', 'pixel_std'):
             continue
@@ -192,7 +194,8 @@ def export_state_dict(state: Tensors, source: str | Path = 'state dict') -> Tens
         CheckpointError: names that are no Mask DINO's.
     """
     templates = [(b, a) for a, b in _templates(count_modules(state, f'{DECODER}layers.'))]
-    converted, unknown = {}, []
+    converted: dict[str, Any] = {}
+    unknown: list[str] = []
     for key, tensor in state.items():
         if key.endswith('.num_batches_tracked'):
             continue

@@ -84,7 +84,7 @@ def use_local_weights(
         announce: told what is downloaded, from where.
 
     Raises:
-        CheckpointError: a file is missing; says where it was sought and how to get it.
+        CheckpointError: a file is missing; says where it was searched and how to get it.
     """
     folders = [Path(folder)] if folder is not None else None
     if folder is not None and not Path(folder).is_dir():
@@ -101,9 +101,9 @@ def use_local_weights(
         if path is None:
             places = ' and '.join(str(each) for each in folders or weight_folders())
             raise CheckpointError(
-                f'the weights {Path(urlparse(address).path).name} are not on this machine (sought '
-                f'in {places}). Fetch them from {address} and name their folder with --weights, '
-                'or add --download, which does that'
+                f'the weights {Path(urlparse(address).path).name} are not on this machine '
+                f'(searched in {places}). Fetch them from {address} and name their folder with '
+                '--weights, or add --download, which does that'
             )
         init_cfg['checkpoint'] = str(path)
 

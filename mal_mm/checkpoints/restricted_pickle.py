@@ -10,7 +10,6 @@ import _codecs
 import argparse
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
 from pickle import UnpicklingError  # noqa: F401  (torch.load asks the module for it)
 from typing import Any
 
@@ -67,7 +66,7 @@ def load(file: Any, **options: Any) -> Any:
 def _numpy(module: str, name: str) -> Any:
     if module.split('.')[0] != 'numpy':
         return None
-    names: dict[str, Callable] = {
+    names: dict[str, Any] = {
         'ndarray': np.ndarray,
         'dtype': np.dtype,
         '_reconstruct': np.zeros(0).__reduce__()[0],

@@ -21,7 +21,7 @@ def allow_runner_checkpoints() -> None:
     if digit_version(torch.__version__) < digit_version('2.6'):
         return
     # A checkpoint names the place of the function in the numpy it was made with.
-    core = np._core if int(np.__version__.split('.')[0]) >= 2 else np.core
+    core = getattr(np, '_core' if int(np.__version__.split('.')[0]) >= 2 else 'core')
     named = [
         (function, f'{place}.multiarray.{function.__name__}')
         for function in (core.multiarray._reconstruct, core.multiarray.scalar)

@@ -52,7 +52,7 @@ def config_path(name: str) -> str:
     return str(path)
 
 
-def find_config(name: str) -> str:
+def find_config(name: str | Path) -> str:
     """Path of a config that is named by its path or as 'mal_mm::mal/vit_mae_base.py'.
 
     Raises:

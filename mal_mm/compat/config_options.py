@@ -76,8 +76,6 @@ def check_option_keys(cfg: Config, keys: Iterable[str]) -> list[str]:
             known = _keys(node)
             if last in known or (not parts and last in _KNOWN):
                 continue
-            if known is None:
-                continue
             said = _said(key, '.'.join(parts), last, known | (frozenset() if parts else _KNOWN))
             if not parts:
                 raise ValueError(said)
@@ -86,7 +84,7 @@ def check_option_keys(cfg: Config, keys: Iterable[str]) -> list[str]:
     return warnings
 
 
-def _keys(node: Any) -> set[str] | None:
+def _keys(node: Any) -> set[str]:
     if isinstance(node, (list, tuple)):
         return {str(number) for number in range(len(node))}
     return set(node.keys()) if hasattr(node, 'keys') else set()

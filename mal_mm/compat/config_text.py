@@ -11,20 +11,22 @@ from __future__ import annotations
 import functools
 import re
 
+_LITERAL = 'literal'  # marks the function that is in place
+
 
 def write_configs_literally() -> None:
     """Let `Config.pretty_text`, and with it `Config.dump`, write text that means what it says."""
     from mmengine.config import Config
 
     original = Config.pretty_text.fget
-    if hasattr(original, 'literal'):
+    if hasattr(original, _LITERAL):
         return
 
     @functools.wraps(original)
     def literal(self: Config) -> str:
         return literal_text(original(self))
 
-    literal.literal = True
+    setattr(literal, _LITERAL, True)
     Config.pretty_text = property(literal)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import datetime
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest import mock
 
@@ -76,7 +76,7 @@ def connect_gloo(launcher: str, **dist_cfg: Any) -> None:
     dist_cfg.setdefault('timeout', connect_seconds())
     # A CPU torch has no torch._C._cuda_setDevice. The rest of init_dist (addresses and ranks
     # from torchrun's, slurm's or MPI's environment) is right for gloo as well.
-    no_device = nullcontext()
+    no_device: AbstractContextManager = nullcontext()
     if get_device() == 'cpu':
         no_device = mock.patch.object(torch.cuda, 'set_device', lambda device: None)
     try:

@@ -18,7 +18,7 @@ class _NumpyWithFloat(ModuleType):
         return getattr(np, name)
 
 
-def mend_lvis() -> None:
+def repair_lvis() -> None:
     """Let LVISMetric evaluate, write result files of a test set, and tell the best checkpoint."""
     from mmengine.hooks import CheckpointHook
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +31,12 @@ def provide_panopticapi() -> bool:
     """
     if 'panopticapi' in sys.modules or find_spec('panopticapi') is not None:
         return False
-    for name, content in {
+    contents: dict[str, dict[str, Any]] = {
         'panopticapi': {},
         'panopticapi.utils': dict(rgb2id=rgb2id, id2rgb=id2rgb),
         'panopticapi.evaluation': dict(OFFSET=OFFSET, VOID=VOID, PQStat=PQStat),
-    }.items():
+    }
+    for name, content in contents.items():
         spec = ModuleSpec(name, loader=None, is_package=name == 'panopticapi')
         sys.modules[name] = module = module_from_spec(spec)
         vars(module).update(content)
@@ -75,7 +77,7 @@ class PQStat:
     """Counts of all classes; statistics of several images add up."""
 
     def __init__(self) -> None:
-        self.classes = defaultdict(ClassStat)
+        self.classes: defaultdict[int, ClassStat] = defaultdict(ClassStat)
 
     def __getitem__(self, category: int) -> ClassStat:
         return self.classes[category]

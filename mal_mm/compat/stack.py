@@ -89,7 +89,7 @@ def check_stack(versions: Mapping[str, str]) -> list[str]:
 
     Returns:
         One sentence per problem, each with the package, the version found, the version wanted
-        and the command that cures it. Empty when all is well.
+        and the command that fixes it. Empty when all is well.
     """
     if not versions.keys() - {'torch', 'mmcv-lite'}:
         return [
@@ -106,7 +106,7 @@ def check_stack(versions: Mapping[str, str]) -> list[str]:
         return [
             f'two distributions that overwrite each other are mixed here ({found}), '
             'wanted is one; '
-            f'{NEW_ENVIRONMENT} beside this one; to mend this one, '
+            f'{NEW_ENVIRONMENT} beside this one; to fix this one, '
             f'`pip uninstall -y {" ".join(mixed)}` and then '
             f'{INSTALL_ALL.format(stack="onedl")} (or openmmlab in the place of onedl)'
         ]
@@ -161,12 +161,14 @@ def import_stack() -> None:
         raise ImportError(_message(problems))
     # now, since they import what an incomplete environment lacks
     from .config_text import write_configs_literally
-    from .lvis_numpy import mend_lvis
+    from .lvis_numpy import repair_lvis
+    from .mmpretrain_multimodal import leave_out_multimodal
     from .panoptic_api import provide_panopticapi
     from .safe_checkpoints import load_checkpoints_safely
 
     declare_torchvision_ops()
     provide_panopticapi()
+    leave_out_multimodal()
     try:
         importlib.import_module('mmdet')
         importlib.import_module('mmpretrain')
@@ -178,12 +180,12 @@ def import_stack() -> None:
         warnings.warn(
             "mal_mm: configs with `_base_ = 'mmdet::...'` will fail, since mmengine "
             f'{versions["mmengine"]} finds packages through pkg_resources, which setuptools has '
-            'no more from 81 on; cure: `pip install "setuptools<81"`',
+            'no more from 81 on; to fix it: `pip install "setuptools<81"`',
             stacklevel=2,
         )
     allow_runner_checkpoints()
     load_checkpoints_safely()
-    mend_lvis()
+    repair_lvis()
     register_config_package()
     write_configs_literally()
     with without_adverts():

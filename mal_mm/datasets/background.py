@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..geometry import RandomNumbers
+
 
 def find_background(
     box_xyxy: np.ndarray,
     boxes_xyxy: np.ndarray,
     image_hw: tuple[int, int],
-    random: np.random.RandomState,
+    random: RandomNumbers,
     max_tries: int = 20,
 ) -> np.ndarray | None:
     """Move a box to a random place of its image where it shares no pixel with any box.

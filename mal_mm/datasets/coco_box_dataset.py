@@ -9,15 +9,16 @@ from mmdet.datasets.base_det_dataset import BaseDetDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
-from ..formats.coco import read_coco, split_usable
+from ..formats.coco import split_usable
 from ..formats.errors import AnnotationError
 from ..formats.image_size import stated_size
 from ..formats.paths import image_file_name, resolve_under
+from ..formats.videos import read_annotations
 
 
 @DATASETS.register_module()
 class CocoBoxDataset(BaseDetDataset):
-    """Boxes of a COCO-style file, for training the labeler.
+    """Boxes of a COCO-style file, or of the frames of a YouTube-VIS one, to train the labeler.
 
     Unlike mmdet's CocoDataset it needs neither `area` nor `segmentation`, never keeps a
     segmentation in memory, takes the categories from the file (the labeler does not tell classes
@@ -34,7 +35,7 @@ class CocoBoxDataset(BaseDetDataset):
         Raises:
             AnnotationError: the file is missing, broken or not COCO-style.
         """
-        data = read_coco(self.ann_file)
+        data = read_annotations(self.ann_file)
         usable, skips = split_usable(data, self.ann_file)  # first: it checks the ids
         categories = data.get('categories') or []
         labels = {category['id']: label for label, category in enumerate(categories)}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mmengine.logging import MMLogger
 
 from ..formats.errors import AnnotationError, shorten
 from ..formats.mal_fields import QUALITY, has_quality
 
+if TYPE_CHECKING:
+    from mmdet.datasets import CocoDataset as Base
+else:
+    Base = object  # the data set comes after it in the list of bases
 
-class MaskQualityMixin:
+
+class MaskQualityMixin(Base):
     """Adds `mask_quality`, in [0, 1], to each instance of a subclass of CocoDataset.
 
     It is the annotation's `mal_quality`, or 1 where there is none: a human drew the mask.
@@ -35,7 +42,7 @@ class MaskQualityMixin:
         annotations = raw_data_info['raw_ann_info']
         if len(data_info['instances']) < len(annotations):
             # What is left out is the data set's own business, and it does not say which; so ask
-            # it about each. Seldom needed: most images keep all of theirs.
+            # it about each. Rarely needed: most images keep all of theirs.
             annotations = [each for each in annotations if self._is_kept(each, raw_data_info)]
         for instance, annotation in zip(data_info['instances'], annotations, strict=True):
             instance['mask_quality'] = self._quality(annotation)

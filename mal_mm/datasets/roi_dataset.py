@@ -159,9 +159,9 @@ class RoIDataset(Dataset):
         step = len(boxes) // 10_000 + 1  # of millions, some tell
         strange = '; '.join(self._survey(boxes[::step][positive[::step]]))
         if not large.any():
-            cure = strange or ('lower `min_area` / `min_side`' if small else 'check `ann_file`')
+            fix = strange or ('lower `min_area` / `min_side`' if small else 'check `ann_file`')
             raise ValueError(
-                f'no box left to train on: {of_all}, dropped: {reasons or "none"}; {cure}'
+                f'no box left to train on: {of_all}, dropped: {reasons or "none"}; {fix}'
             )
         logger = MMLogger.get_current_instance()
         said = f'RoIDataset: {int(large.sum())} of {of_all}, dropped: {reasons or "none"}'

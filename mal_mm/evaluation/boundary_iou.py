@@ -121,7 +121,8 @@ def is_all_boundary(rle: Mapping[str, Any], ratio: float = RATIO) -> bool:
         rle: compressed, known to be sound, without empty runs (from `annotation_to_rle`).
         ratio: see `MaskBoundary`.
     """
-    return min(mask_utils.toBbox(rle)[2:]) < _erosion_side(*rle['size'], ratio)
+    height, width = rle['size']
+    return min(mask_utils.toBbox(rle)[2:]) < _erosion_side(height, width, ratio)
 
 
 def _erosion_side(height: int, width: int, ratio: float) -> int:

@@ -31,11 +31,12 @@ from mal_mm.formats.mal_fields import quality_of
 
 from .boundary_iou import MaskBoundary, is_all_boundary
 from .floors import box_fill_rle, inscribed_ellipse_rle
+from .human_truth import REASON, is_machine_made, is_mixed
 from .scores import KINDS, Scores
 
 _CHUNK = 1024
 # For the question whether a box is one at all.
-BOUNDLESS: dict[int, dict] = {0: {}}
+BOUNDLESS: Mapping[Hashable, Mapping[str, Any]] = {0: {}}
 
 
 def mask_iou(
@@ -102,7 +103,8 @@ def evaluate(
 
     Annotations are matched by id. A ground-truth annotation without a prediction, or whose
     prediction has no mask, counts with IoU 0. Ground truth that is a crowd, has no mask or a
-    damaged one is left out. Sizes, floors and classes are those of the ground truth; where it
+    damaged one is left out, and a labeler's mask too where others are marked as a human's
+    (`mal_human`). Sizes, floors and classes are those of the ground truth; where it
     has no usable box, the mask's tight box takes its place.
 
     Args:
@@ -144,7 +146,7 @@ def evaluate(
             'were made from this ground truth or from its boxes'
         )
 
-    matcher = _Matcher(images, pred_by_id, pred_name)
+    matcher = _Matcher(images, pred_by_id, pred_name, is_mixed(gt_by_id.values()))
     bar = tqdm(gt_by_id.values(), desc='masks', unit=' masks', disable=None if progress else True)
     matches = (match for match in map(matcher.match, bar) if match is not None)
     scores = Scores(categories)
@@ -190,10 +192,10 @@ def _chunk_ious(
 ) -> dict[str, np.ndarray]:
     result = {}
     for kind in KINDS:
-        present = [i for i, rles in enumerate(drawn) if rles[kind] is not None]
+        present = {i: rle for i, rles in enumerate(drawn) if (rle := rles[kind]) is not None}
         result[kind] = np.zeros(len(matches))
-        result[kind][present] = mask_iou(
-            [drawn[i][kind] for i in present], [matches[i].rle for i in present], check=False
+        result[kind][list(present)] = mask_iou(
+            list(present.values()), [matches[i].rle for i in present], check=False
         )
     return result
 
@@ -229,19 +231,23 @@ class _Matcher:
     images: Mapping[Hashable, Mapping[str, Any]]
     pred_by_id: Mapping[Hashable, Mapping[str, Any]]
     pred_name: str
+    humans_only: bool = False
     missing_ids: list[Any] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
     boxes_from_masks: int = 0
 
     def match(self, annotation: dict[str, Any]) -> _Match | None:
         image = self.images.get(_key(annotation.get('image_id')), {})
+        if self.humans_only and is_machine_made(annotation):
+            self.left_out.append({'annotation_id': annotation['id'], 'reason': REASON})
+            return None
         try:
             rle = _human_mask(annotation, image)
         except AnnotationError as error:
             self.left_out.append({'annotation_id': annotation['id'], 'reason': str(error)})
             return None
 
-        box = annotation.get('bbox')
+        box: Any = annotation.get('bbox')
         if box_problem({'bbox': box, 'image_id': 0}, BOUNDLESS) is not None:
             box = mask_utils.toBbox(rle).tolist()
             self.boxes_from_masks += 1
@@ -255,10 +261,12 @@ class _Matcher:
             category_id=_key(annotation.get('category_id')),
             rle=rle,
             pred_rle=pred_rle,
-            quality=quality_of(pred) if pred_rle is not None else math.nan,
+            quality=quality_of(pred) if pred and pred_rle is not None else math.nan,
         )
 
-    def _predicted_mask(self, pred: dict, annotation: dict, rle: dict) -> dict | None:
+    def _predicted_mask(
+        self, pred: Mapping[str, Any], annotation: Mapping[str, Any], rle: Mapping[str, Any]
+    ) -> dict | None:
         if pred.get('image_id') != annotation.get('image_id'):
             raise AnnotationError(
                 f'{self.pred_name}: annotation {pred["id"]!r} lies in image '

@@ -92,7 +92,8 @@ class MaskIoUMetric(BaseMetric):
             pasted, top, left = paste_probs(probs, sample['window'], image_hw)
             region = (pasted > self.mask_threshold).cpu().numpy()
             if self.box_tolerance != RELEASED:
-                region = clip_to_box(region, (top, left), sample['box'], self.box_tolerance)
+                tolerance = float(self.box_tolerance)
+                region = clip_to_box(region, (top, left), sample['box'], tolerance)
             rle = encode_region(region, top, left, image_hw)
             self.results.append((sample['ann_id'], sample['img_id'], rle))
 

@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from mal_mm.evaluation.run_log import read_rows
-from mal_mm.formats import read_coco
-from mal_mm.formats.detections import read_detections
-
-from .average_precision import AP_NAMES, coco_ap
+from .average_precision import AP_NAMES
+from .result_scores import ULTRALYTICS_RESULTS, score_results
+from .run_scores import Evaluation, Scores, read_log
 
 LVIS_NAMES = ('APr', 'APc', 'APf')  # rare, common, frequent classes
-# coco/segm_mAP_50, as CocoMetric names it, or lvis/segm_AP50, as LVISMetric does
-_KEY = re.compile(r'(?:.*/)?(segm|bbox)_(m?AP(?:_?(?:50|75|[smlrcf]))?)')
 _LOGS = ('vis_data/scalars.json', '*/vis_data/scalars.json')
-
-Scores = Mapping[str, 'float | None']
+# of Ultralytics and Detectron2, in the folder of a run
+_OTHER_LOGS = ('results.csv', 'metrics.json')
+_OTHER_RESULTS = (ULTRALYTICS_RESULTS, 'inference/coco_instances_results.json')
 
 
 class NoEvaluationError(ValueError):
     """A run that has not been evaluated; says where one was looked for."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of one run.
-
-    Attributes:
-        benchmark: 'COCO' or 'LVIS', whose rules AP was counted by.
-        scores: 'segm' and 'bbox', those there are -> name of AP -> value in [0, 1]; None where
-            the ground truth has no instance of that size or frequency.
-        step: epoch or iteration of the training, as the log counts; None of a test.
-        source: where it was found, for the reader.
-    """
-
-    benchmark: str
-    scores: Mapping[str, Scores]
-    step: int | None
-    source: str
-
-    @property
-    def main_score(self) -> float:
-        """The AP of masks, of boxes where there are none; by which the best is chosen."""
-        score = self.scores['segm' if 'segm' in self.scores else 'bbox'].get('AP')
-        return -1.0 if score is None else score
 
 
 @dataclass(frozen=True)
@@ -84,7 +55,7 @@ def retention(scores: Scores, reference: Scores) -> dict[str, float | None]:
         Each name of `reference` -> %; None where one of both is missing or the reference is 0.
     """
     return {
-        name: 100 * scores[name] / whole if whole and scores.get(name) is not None else None
+        name: 100 * part / whole if whole and (part := scores.get(name)) is not None else None
         for name, whole in reference.items()
     }
 
@@ -130,12 +101,14 @@ def compare(runs: Mapping[str, Evaluation]) -> list[Line]:
 def read_evaluation(
     path: str | Path, best: bool = False, gt_ann: str | Path | None = None
 ) -> Evaluation:
-    """Find a run's AP in what MMDetection has written.
+    """Find a run's AP in what MMDetection, Detectron2 or Ultralytics has written.
 
     Args:
         path: a work dir: of its training, all starts of it, the last validation; of a work dir
             that was only tested in, the newest test. Or a file: scalars.json or another log of
-            JSON lines, the JSON of a test, COCO results (`*.segm.json`, `*.bbox.json`).
+            JSON lines, the JSON of a test, metrics.json (Detectron2), results.csv (Ultralytics),
+            COCO results (`*.segm.json`, `*.bbox.json`, coco_instances_results.json,
+            predictions.json). Of a folder, results are looked at where no log has an evaluation.
         best: the validation of the highest mask AP instead of the last.
         gt_ann: human masks, which COCO results are scored with.
 
@@ -150,14 +123,19 @@ def read_evaluation(
     elif not path.exists():
         raise FileNotFoundError(f'{path} does not exist (from {Path.cwd()})')
     elif _holds_results(path):
-        return _score_results(path, gt_ann)
+        return score_results(path, gt_ann)
     else:
-        found = _in_log(path)
+        found = read_log(path)
+    if not found and gt_ann is not None:
+        for name in _OTHER_RESULTS:
+            if (path / name).is_file():
+                return score_results(path / name, gt_ann)
     if not found:
         raise NoEvaluationError(
             f'{path}: no evaluation found, that is nothing like coco/segm_mAP or lvis/segm_AP; '
             'give the work dir of a training with validation, its scalars.json, the JSON of '
-            'tools/test.py, or COCO results'
+            'tools/test.py, results.csv of Ultralytics, metrics.json of Detectron2, or COCO '
+            'results with --gt-ann'
         )
     chosen = max(reversed(found), key=lambda each: each.main_score) if best else found[-1]
     if chosen.step is None:
@@ -198,80 +176,24 @@ def write_csv(lines: Sequence[Line], file: IO[str]) -> None:
 
 
 def _in_work_dir(folder: Path) -> list[Evaluation]:
+    for name in _OTHER_LOGS:
+        if (folder / name).is_file():
+            return read_log(folder / name)
     validations: list[Evaluation] = []
     for file in sorted(each for pattern in _LOGS for each in folder.glob(pattern)):
-        if found := _in_log(file):
+        if found := read_log(file):
             # what a later start does again replaces what an earlier one did
-            validations = [each for each in validations if each.step < found[0].step] + found
+            first = found[0].step or 0
+            validations = [each for each in validations if (each.step or 0) < first] + found
     if validations:
         return validations
     tests = [file for file in folder.glob('*/*.json') if file.stem == file.parent.name]
-    return next((found for file in sorted(tests, reverse=True) if (found := _in_log(file))), [])
-
-
-def _in_log(file: Path) -> list[Evaluation]:
-    found = []
-    trained = None  # iterations; what counts them only logs each validation as of epoch 0
-    for row in _rows(file):
-        if 'loss' in row:
-            trained = row.get('step')
-        scores: dict[str, dict[str, float | None]] = {}
-        benchmarks = set()
-        for key, value in row.items():
-            match = _KEY.fullmatch(key)
-            if match is None or not isinstance(value, (int, float)):
-                continue
-            kind, name = match[1], match[2].lstrip('m').replace('_', '')
-            if name in scores.setdefault(kind, {}):
-                raise ValueError(
-                    f'{file}: an evaluation has {kind} {name} twice ({", ".join(row)}); of '
-                    'several data sets compare one'
-                )
-            # mmdet writes -1 for what the ground truth has no instance of
-            scores[kind][name] = float(value) if value >= 0 else None
-            benchmarks.add('COCO' if match[2].startswith('m') else 'LVIS')
-        if scores:
-            in_order = {kind: scores[kind] for kind in ('segm', 'bbox') if kind in scores}
-            step = row.get('step') or trained
-            found.append(Evaluation(benchmarks.pop(), in_order, step, f'{file}, a test'))
-    return found
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    try:
-        try:
-            rows = [json.loads(file.read_text(encoding='utf-8'))]
-        except json.JSONDecodeError:
-            rows = read_rows(file)
-    except ValueError as error:
-        raise ValueError(
-            f'{file}: no log of JSON lines ({error}); give a work dir, its '
-            '<time>/vis_data/scalars.json, or the JSON of tools/test.py'
-        ) from None
-    return [row for row in rows if isinstance(row, dict)]
+    return next((found for file in sorted(tests, reverse=True) if (found := read_log(file))), [])
 
 
 def _holds_results(file: Path) -> bool:
     with file.open('rb') as stream:
         return stream.read(64).lstrip().startswith(b'[')
-
-
-def _score_results(path: Path, gt_ann: str | Path | None) -> Evaluation:
-    if gt_ann is None:
-        raise ValueError(f'{path}: COCO results need human masks to be scored: --gt-ann JSON')
-    results = read_detections(path)
-    if not results:
-        raise ValueError(f'{path}: holds no detections')
-    gt = read_coco(gt_ann)
-    if any('neg_category_ids' in image for image in gt['images']):
-        raise ValueError(
-            f'{gt_ann}: LVIS counts AP otherwise than COCO; evaluate with tools/test.py and give '
-            'its JSON'
-        )
-    kind = 'segm' if 'segmentation' in results[0] else 'bbox'
-    scores = coco_ap(gt, results, str(gt_ann), (kind,))[kind]
-    scores = {name: scores[name] for name in AP_NAMES}
-    return Evaluation('COCO', {kind: scores}, None, f'{path} against {gt_ann}')
 
 
 def _percent(scores: Scores) -> dict[str, float | None]:

@@ -60,7 +60,7 @@ class Scores:
                 self.names[category_id] = f'unknown category {category_id!r}'
                 self.row_of[category_id] = len(self.row_of)
             self._class_rows.append(self.row_of[category_id])
-        columns = {'box_areas': box_areas, 'qualities': qualities}
+        columns: dict[Hashable, Any] = {'box_areas': box_areas, 'qualities': qualities}
         for measure, values in zip(MEASURES, (ious, boundary_ious), strict=True):
             columns.update({(measure, kind): values[kind] for kind in KINDS})
         for key, column in self._columns.items():

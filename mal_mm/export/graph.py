@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from ..models import InstantLabeler, MaskAutoLabeler
 from ..models.decoders.heads import SizeBins, base_map, resize
 from ..models.encoders import CachedEncoder, SwinEncoder, ViTEncoder
 from ..models.encoders.vit_encoder import resize_position_embedding
@@ -33,13 +34,17 @@ class LabelerGraph(nn.Module):
         network, flip, refine: see LabelingEngine.
 
     Raises:
-        ExportError: the refinement is not to be had in a graph.
+        ExportError: another kind of labeler, or a refinement that is not to be had in a graph.
     """
 
     def __init__(
         self, model: nn.Module, crop_size: int, network: str, flip: bool, refine: str
     ) -> None:
         super().__init__()
+        if not isinstance(model, (InstantLabeler, MaskAutoLabeler)):
+            raise ExportError(
+                f'a {type(model).__name__} cannot be exported; instant and trained labelers can'
+            )
         if refine not in ('none', 'instant'):
             raise ExportError(
                 f"refine '{refine}' cannot be exported: its hundred rounds over colours stay in "

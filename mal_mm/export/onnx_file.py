@@ -81,6 +81,7 @@ def describe(labeler: MaskLabeler, opset: int) -> dict:
         network=engine.network,
         flip=engine.flip,
         refine=engine.refine,
+        exact_boxes=engine.refine == 'instant' or getattr(labeler.model, 'exact_boxes', False),
         exact_crops=engine.exact_crops,
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),

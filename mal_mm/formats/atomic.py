@@ -28,7 +28,7 @@ def atomic_write(
     the temporary file goes and whatever was at `path` stays. A symbolic link is written through.
 
     Args:
-        path: where the file shall appear; its folder must exist.
+        path: where the file will appear; its folder must exist.
         mode: 'w' (text, '\\n' line ends everywhere) or 'wb'.
         encoding: of text; ignored for 'wb'.
 
@@ -49,7 +49,7 @@ def atomic_write(
     start = f'.{target.name[:100]}.{_HOST}'
     _remove_remains(target.parent, start)
     temporary = target.with_name(f'{start}-{os.getpid()}-{secrets.token_hex(3)}.tmp')
-    text = {'encoding': encoding, 'newline': '\n'} if mode == 'w' else {}
+    text: dict[str, Any] = {'encoding': encoding, 'newline': '\n'} if mode == 'w' else {}
     try:
         with temporary.open(mode.replace('w', 'x'), **text) as file:
             yield file
@@ -58,8 +58,7 @@ def atomic_write(
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        nameless = isinstance(error, OSError) and error.filename is None
-        if nameless or getattr(error, 'filename', None) == str(temporary):
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             reason = error.strerror or str(error)
             raise OSError(
                 error.errno or errno.EIO, f'cannot write: {reason}', str(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 # of the boxes; a few lie a little outside in any file
@@ -50,6 +52,6 @@ def survey_boxes(boxes_xyxy: np.ndarray, sizes_wh: np.ndarray) -> list[str]:
     return said
 
 
-def _percent(which: np.ndarray) -> str:
+def _percent(which: Any) -> str:
     share = 100 * which.mean()
     return f'{share:.0f} %' if share >= 1.5 else f'{share:.1f} %'

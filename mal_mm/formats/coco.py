@@ -6,7 +6,7 @@ that mal_mm does not know comes out as it went in.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,10 @@ def read_coco(path: str | Path) -> dict[str, Any]:
         The file's object; `images` and `annotations` are lists of objects, the rest is unchecked.
 
     Raises:
-        AnnotationError: the file cannot be read or is no such file; says where and the cure.
+        AnnotationError: the file cannot be read or is no such file; says where and how to fix it.
     """
     data = read_json(path)
-    _check_top(data, path)
+    check_coco(data, path)
     return data
 
 
@@ -65,20 +65,23 @@ class CocoStream:
     Args:
         path: see `read_coco`; the same errors.
         images_alone: annotations may be missing, as in the files of test sets.
+        stream: the file, where it was opened already.
 
     Attributes:
         value: the file's object, with an empty list as `annotations`.
         count: number of annotations.
     """
 
-    def __init__(self, path: str | Path, images_alone: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, images_alone: bool = False, stream: JsonStream | None = None
+    ) -> None:
         self.path = Path(path)
-        self._stream = JsonStream(path, 'annotations')
+        self._stream = stream or JsonStream(path, 'annotations')
         self.value = self._stream.value
         if images_alone and isinstance(self.value, dict):
             self.value.setdefault('annotations', [])
         self.count = self._stream.count
-        _check_top(self.value, path)
+        check_coco(self.value, path)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The annotations, each a fresh object.
@@ -90,8 +93,13 @@ class CocoStream:
             _check_record(annotation, 'annotations', i, self.path)
             yield annotation
 
+    def whole(self, annotations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The file's object with other annotations."""
+        return {**self.value, 'annotations': annotations}
 
-def _check_top(data: object, path: str | Path) -> None:
+
+def check_coco(data: object, path: str | Path) -> None:
+    """Make sure that the value of a file is that of a COCO-style one; AnnotationError."""
     if not isinstance(data, dict):
         hint = ''
         if isinstance(data, list):
@@ -180,22 +188,25 @@ def split_usable(
 def _records(data: Mapping[str, Any], key: str, path: str | Path) -> list[dict[str, Any]]:
     if key not in data:
         found = ', '.join(repr(k) for k in list(data)[:8]) or 'none'
-        raise AnnotationError(
-            f'{path}: no {key!r} at the top (keys found: {found}); give a COCO-style annotation '
-            'file (instances_*.json)'
-        )
+        cure = 'give a COCO-style annotation file (instances_*.json)'
+        if 'videos' in data:
+            cure = (
+                'this looks like YouTube-VIS, which `mal-mm generate` and `label` take as it is; '
+                '`mal-mm convert youtube-vis` makes an image of each frame'
+            )
+        raise AnnotationError(f'{path}: no {key!r} at the top (keys found: {found}); {cure}')
     records = data[key]
     if not isinstance(records, list):
-        cure = ''
+        fix = ''
         if (
             isinstance(records, dict)
             and records
             and isinstance(next(iter(records.values())), dict)
         ):
             # as LIVECell has them
-            cure = f'; write its values as a list, without their keys: list({key}.values())'
+            fix = f'; write its values as a list, without their keys: list({key}.values())'
         raise AnnotationError(
-            f'{path}: {key!r} must be a list of objects, got {_json_type(records)}{cure}'
+            f'{path}: {key!r} must be a list of objects, got {_json_type(records)}{fix}'
         )
     for i, record in enumerate(records):
         _check_record(record, key, i, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +62,7 @@ class DetectionStream:
         """The detections as annotations, numbered from 1 in the order of the file."""
         for number, detection in enumerate(self._detections, 1):
             yield {'id': number, **detection}
+
+    def whole(self, annotations: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The annotation file's object with other annotations."""
+        return {**self.value, 'annotations': annotations}

@@ -33,12 +33,12 @@ def check_distinct(
     for out_name, out in written.items():
         for name, path in read.items():
             if is_same_file(out, path):
-                cure = 'choose another name' + (
+                fix = 'choose another name' + (
                     f', or say {overwrite} if that is meant' if overwrite else ''
                 )
                 raise SameFileError(
                     f'{out_name} {out} is the same file as {name} {path}, which would be '
-                    f'overwritten; {cure}'
+                    f'overwritten; {fix}'
                 )
     check_outputs(written)
 

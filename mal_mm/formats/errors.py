@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class AnnotationError(ValueError):
-    """An annotation file, or one of its annotations, cannot be used; says which and the cure."""
+    """An annotation file, or a part of it, cannot be used; says which and how to fix it."""
 
 
 def shorten(value: object, limit: int = 60) -> str:

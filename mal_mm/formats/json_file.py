@@ -38,7 +38,7 @@ def read_json(path: str | Path) -> Any:
         Its value.
 
     Raises:
-        AnnotationError: the file cannot be read or is not JSON; says where and the cure.
+        AnnotationError: the file cannot be read or is not JSON; says where and how to fix it.
     """
     path = Path(path)
     text = read_text(path)
@@ -122,16 +122,16 @@ _TRUNCATED = 'the file looks truncated; copy or download it again'
 
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
-    """Say of json's errors which file, where and the cure; errors as for `read_json`."""
+    """Say of json's errors which file, where and how to fix it; errors as for `read_json`."""
     try:
         with _garbage_collector_paused():
             yield
     except json.JSONDecodeError as error:
         where = f'line {error.lineno}, column {error.colno}: {error.msg}'
-        cure = 'give a COCO-style JSON file'
+        fix = 'give a COCO-style JSON file'
         if _at_the_end(error):
-            cure = _TRUNCATED
-        raise AnnotationError(f'{path}: not valid JSON ({where}); {cure}') from None
+            fix = _TRUNCATED
+        raise AnnotationError(f'{path}: not valid JSON ({where}); {fix}') from None
     except RecursionError:
         raise AnnotationError(f'{path}: nested too deeply for a COCO-style file') from None
     except AnnotationError:
@@ -163,7 +163,7 @@ def _garbage_collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _write_object(data: Mapping[str, Any], file: IO[bytes], path: Path) -> None:
+def _write_object(data: Mapping[str, Any], file: IO[bytes] | gzip.GzipFile, path: Path) -> None:
     separator = b'{'
     for key, value in data.items():
         file.write(separator + _encode(str(key)) + b':')

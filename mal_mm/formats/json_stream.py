@@ -30,7 +30,7 @@ class JsonStream:
         count: entries of the long list.
 
     Raises:
-        AnnotationError: the file cannot be read or is not JSON; says where and the cure.
+        AnnotationError: the file cannot be read or is not JSON; says where and how to fix it.
     """
 
     def __init__(self, path: str | Path, long_key: str) -> None:
@@ -70,7 +70,9 @@ class _Cursor:
         self.position = position
 
     def at_a(self, char: str) -> bool:
-        self.position = _SPACE.match(self.text, self.position).end()
+        space = _SPACE.match(self.text, self.position)
+        assert space  # of no length, if need be
+        self.position = space.end()
         return self.text.startswith(char, self.position)
 
     def take(self, char: str) -> bool:

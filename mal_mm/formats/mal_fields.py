@@ -9,6 +9,11 @@ Of an annotation:
                          the annotation out. People's own `ignore` stays as it is
     mal_polygon_iou      IoU of the mask with the polygons that were written in its place
     mal_skipped          why it could not be labelled, as a sentence
+    mal_human            1: a human drew or confirmed the mask; labeling leaves it alone
+    mal_review           'accept', 'reject' or 'needs_work': what a person said of the mask on the
+                         review page (see review_marks.py); `ignore` is 1 with 'reject', and
+                         labeling leaves alone what was accepted
+Other formats carry these along, with ids and people's ticks: mal_mm/convert/attributes.py.
 Of the file:
     mal_mm               the head: which labeler drew the masks and how, and what was skipped
 """
@@ -23,6 +28,9 @@ QUALITY = 'mal_quality'
 FLAG = 'mal_flag'
 SKIPPED = 'mal_skipped'
 POLYGON_IOU = 'mal_polygon_iou'
+HUMAN = 'mal_human'
+REVIEW = 'mal_review'
+ACCEPT, REJECT, NEEDS_WORK = 'accept', 'reject', 'needs_work'
 IGNORE = 'ignore'
 HEAD = 'mal_mm'
 # version of this page, in the head of each file
@@ -54,7 +62,7 @@ def drawn(
         area: of the mask in pixels.
         quality: in [0, 1].
         flag: EMPTY_MASK or LOW_QUALITY.
-        ignored: training shall leave it out.
+        ignored: training must leave it out.
         polygon_iou: in [0, 1], where `segmentation` is polygons.
     """
     fields = {'segmentation': segmentation, 'area': area, QUALITY: round(quality, 4)}
@@ -73,9 +81,51 @@ def skipped(reason: str) -> dict[str, Any]:
 
 
 def clear(annotation: dict[str, Any]) -> None:
-    """Take the marks of an earlier run away, in place; the mask and its quality stay."""
-    for name in (SKIPPED, FLAG, POLYGON_IOU):
+    """Take the marks of an earlier run away, in place; the mask and its quality stay.
+
+    What a person said of the former mask goes too, and with a rejection its `ignore`.
+    """
+    if annotation.get(REVIEW) == REJECT or annotation.get(FLAG) == LOW_QUALITY:
+        annotation.pop(IGNORE, None)
+    for name in (SKIPPED, FLAG, POLYGON_IOU, REVIEW, HUMAN):
         annotation.pop(name, None)
+
+
+def mark(annotation: dict[str, Any], review: str) -> None:
+    """Write down what a person said of the mask, in place; training leaves a rejected one out.
+
+    Args:
+        annotation: with the mask that was looked at.
+        review: ACCEPT, REJECT or NEEDS_WORK.
+    """
+    if annotation.get(REVIEW) == REJECT:
+        annotation.pop(IGNORE, None)
+    annotation[REVIEW] = review
+    if review == REJECT:
+        annotation[IGNORE] = 1
+
+
+def confirm(annotation: dict[str, Any]) -> None:
+    """Mark a mask as a human's, in place; what a labeler said about it goes.
+
+    `ignore` goes only where it came with a labeler's mark: people's own stays.
+    """
+    _take_back(annotation)
+    annotation[HUMAN] = 1
+
+
+def withdraw(annotation: dict[str, Any]) -> None:
+    """Take a mask away, in place, with all that was said about it: its box is another now."""
+    _take_back(annotation)
+    annotation.pop('segmentation', None)
+    annotation.pop('area', None)
+
+
+def _take_back(annotation: dict[str, Any]) -> None:
+    if annotation.get(FLAG):
+        annotation.pop(IGNORE, None)
+    clear(annotation)
+    annotation.pop(QUALITY, None)
 
 
 def without_head(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +149,10 @@ def skip_reason(annotation: Mapping[str, Any]) -> str | None:
 def quality_of(annotation: Mapping[str, Any]) -> float:
     """Quality of the mask; NaN where a labeler did not draw it, or what stands there is odd."""
     value = annotation.get(QUALITY)
-    odd = isinstance(value, bool) or not isinstance(value, (int, float))
-    return math.nan if odd else float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    # JSON's whole numbers have no bound, floats do
+    return math.nan if abs(value) > 2**53 else float(value)
 
 
 def has_quality(annotation: Mapping[str, Any]) -> bool:
@@ -111,6 +163,21 @@ def has_quality(annotation: Mapping[str, Any]) -> bool:
 def flag_of(annotation: Mapping[str, Any]) -> str | None:
     """EMPTY_MASK, LOW_QUALITY, or None."""
     return annotation.get(FLAG) or None
+
+
+def is_human(annotation: Mapping[str, Any]) -> bool:
+    """Whether a human drew or confirmed the mask."""
+    return annotation.get(HUMAN) == 1 and type(annotation[HUMAN]) is int
+
+
+def is_settled(annotation: Mapping[str, Any]) -> bool:
+    """Whether a person has settled the mask: drawn, confirmed or accepted it."""
+    return is_human(annotation) or review_of(annotation) == ACCEPT
+
+
+def review_of(annotation: Mapping[str, Any]) -> str | None:
+    """ACCEPT, REJECT, NEEDS_WORK, or None."""
+    return annotation.get(REVIEW) or None
 
 
 def was_labelled(annotation: Mapping[str, Any]) -> bool:

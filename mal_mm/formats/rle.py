@@ -11,7 +11,8 @@ in the middle of a number. Hence every RLE from a file passes `check_rle` here b
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 from pycocotools import mask as mask_utils
@@ -32,7 +33,7 @@ _MAX_COORDINATE = 1e6
 
 
 def annotation_to_rle(
-    annotation: dict[str, Any], height: int | None = None, width: int | None = None
+    annotation: Mapping[str, Any], height: int | None = None, width: int | None = None
 ) -> dict[str, Any] | None:
     """`segmentation_to_rle` of a COCO annotation; its errors name the annotation's id."""
     try:
@@ -73,7 +74,7 @@ def segmentation_to_rle(
     return _polygons_to_rle(segmentation, height, width)
 
 
-def rle_to_str_counts(rle: dict[str, Any]) -> dict[str, Any]:
+def rle_to_str_counts(rle: Mapping[str, Any]) -> dict[str, Any]:
     """An RLE as JSON can hold it: plain integers in `size`, a str in `counts`.
 
     Args:
@@ -92,7 +93,7 @@ def rle_to_str_counts(rle: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_rle(rle: dict[str, Any]) -> np.ndarray:
+def check_rle(rle: Mapping[str, Any]) -> np.ndarray:
     """Make sure that pycocotools can be given an RLE.
 
     Args:
@@ -141,7 +142,7 @@ def rle_from_edges(edges: np.ndarray, height: int, width: int) -> dict[str, Any]
     return _compress(np.diff(places, prepend=0, append=height * width), height, width)
 
 
-def decode_tight(rle: dict[str, Any]) -> tuple[np.ndarray, int, int]:
+def decode_tight(rle: Mapping[str, Any]) -> tuple[np.ndarray, int, int]:
     """Decode a mask on its tight box only: (w, h) uint8 of 0 and 1, left, top."""
     runs = check_rle(rle)
     height = int(rle['size'][0])
@@ -171,7 +172,7 @@ def decode_tight(rle: dict[str, Any]) -> tuple[np.ndarray, int, int]:
     return pixels.reshape(w, h), left, top
 
 
-def _checked_rle(rle: dict, height: int | None, width: int | None) -> dict:
+def _checked_rle(rle: Mapping[str, Any], height: int | None, width: int | None) -> dict:
     runs = check_rle(rle)
     size = _size(rle)
     if size != (
@@ -189,7 +190,7 @@ def _checked_rle(rle: dict, height: int | None, width: int | None) -> dict:
     return _compress(runs, *size)
 
 
-def _size(rle: dict) -> tuple[int, int]:
+def _size(rle: Mapping[str, Any]) -> tuple[int, int]:
     size = rle.get('size')
     if (
         not isinstance(size, (list, tuple))
@@ -241,13 +242,17 @@ def _compress(runs: np.ndarray, height: int, width: int) -> dict:
     return mask_utils.frPyObjects({'size': [height, width], 'counts': runs}, height, width)
 
 
+def _is_side(value: int | None) -> TypeGuard[int]:
+    return isinstance(value, (int, np.integer)) and value > 0
+
+
 def _polygons_to_rle(polygons: object, height: int | None, width: int | None) -> dict | None:
     if not isinstance(polygons, list) or not all(isinstance(p, list) for p in polygons):
         raise AnnotationError(
             'segmentation must be an RLE object or a list of polygons [[x1, y1, x2, y2, ...]], '
             f'got {shorten(polygons)}'
         )
-    if not all(isinstance(side, (int, np.integer)) and side > 0 for side in (height, width)):
+    if not (_is_side(height) and _is_side(width)):
         raise AnnotationError(
             f"polygons need the image's height and width in whole pixels, got {height!r} and "
             f'{width!r}; add them to the image'

@@ -48,7 +48,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
         local = '://' not in str(self.out_dir)
-        if local and self.backend_args is None and self.file_client_args is None:
+        chosen = getattr(self, 'backend_args', None), getattr(self, 'file_client_args', None)
+        if local and chosen == (None, None):
             self.backend_args = {'backend': WHOLE_FILES}
 
     def before_train(self, runner: Runner) -> None:
@@ -103,11 +104,11 @@ def checkpoint_to_resume(work_dir: str | Path, checkpoint: str | None = None) ->
     if zipfile.is_zipfile(path):  # as torch saves them, with the table of contents at the end
         return str(path)
     whole = sorted(filter(zipfile.is_zipfile, folder.glob('*.pth')), key=os.path.getmtime)
-    cure = (
+    fix = (
         f'resume from the newest whole one with --resume {whole[-1]}'
         if whole
         else f'{folder} has no whole one; start again without --resume'
     )
     source = '' if checkpoint else f', named by {folder / "last_checkpoint"},'
     state = 'is cut short or no checkpoint' if path.is_file() else 'does not exist'
-    raise ValueError(f'checkpoint {named!r}{source} {state}; {cure}')
+    raise ValueError(f'checkpoint {named!r}{source} {state}; {fix}')

@@ -12,8 +12,9 @@ STATES = {
     'full': (
         'the student marks the whole box',
         'the learning rate is too high or the warm-up too short (100 iterations of warm-up have '
-        'cured a pretrained encoder). If not: crops that hardly show background (RoICrop.theta '
-        'too small), or a colour kernel blind to edges (crf_loss.mean_field.zeta too large)',
+        'solved it for a pretrained encoder). If not: crops that hardly show background '
+        '(RoICrop.theta too small), or a colour kernel blind to edges '
+        '(crf_loss.mean_field.zeta too large)',
     ),
     'empty': (
         'the student marks nothing',
@@ -91,8 +92,8 @@ class CollapseHook(Hook):
         raise RuntimeError(
             f'{" and ".join(broken) or f"loss = {recent[-1]}"} in iteration {runner.iter + 1} of '
             f'epoch {runner.epoch + 1}{times}, at learning rate {_learning_rate(runner):g}. '
-            'Likely cures, in this order: a lower learning rate (optim_wrapper.optimizer.lr) or a '
-            'longer warm-up (param_scheduler); clipped gradients '
+            'Likely to help, in this order: a lower learning rate (optim_wrapper.optimizer.lr) or '
+            'a longer warm-up (param_scheduler); clipped gradients '
             '(optim_wrapper.clip_grad.max_norm=1); optim_wrapper.dtype=bfloat16 instead of '
             'float16. Then go on from the last checkpoint with --resume'
         )
@@ -113,12 +114,12 @@ class CollapseHook(Hook):
         if state == self._state and runner.iter - self._warned_at < self.patience:
             return
         self._state, self._warned_at = state, runner.iter
-        finding, cure = STATES[state]
+        finding, fix = STATES[state]
         bound = f'>= {full}' if state == 'full' else f'<= {empty}'
         runner.logger.warning(
             f'collapse: {finding}, box_fill was {bound} for {self.patience} iterations (now '
             f'{recent[-1]:.3f} in iteration {runner.iter + 1}, learning rate '
-            f'{_learning_rate(runner):g}). Most likely {cure}. Masks rarely come back by '
+            f'{_learning_rate(runner):g}). Most likely {fix}. Masks rarely come back by '
             'themselves: start again'
         )
 

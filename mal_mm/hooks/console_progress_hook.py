@@ -28,8 +28,9 @@ class ConsoleProgressHook(Hook):
     priority = 'VERY_LOW'  # after the hooks that compute what is shown
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None
-        self._inner: tqdm | None = None
+        # of the training; of the validation or test in it
+        self._bar: tqdm
+        self._inner: tqdm
 
     def before_train(self, runner: Runner) -> None:
         self._bar = _bar(runner.max_iters, 'training', 'it', runner.iter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -126,6 +127,6 @@ def _count_from(loop: EpochBasedTrainLoop, done: int) -> None:
     loop.run_iter = lambda batch_idx, data_batch: run_iter(batch_idx + done, data_batch)
 
 
-def _sampler(runner: Runner) -> object:
+def _sampler(runner: Runner) -> Any:
     # the batch sampler has the real one, also where the config gives its own batch sampler
     return runner.train_dataloader.batch_sampler.sampler

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -49,7 +51,7 @@ def _why_no_hits(runner: Runner) -> str | None:
     return None
 
 
-def _draws_crops(dataset: object) -> bool:
+def _draws_crops(dataset: Any) -> bool:
     if getattr(dataset, 'background_ratio', 0):
         return True
     expansions = [getattr(each, 'expansion', 'fixed') for each in dataset.pipeline.transforms]

@@ -20,7 +20,7 @@ def find_batch_size(engine: LabelingEngine) -> int:
     if device.type == 'cpu':
         return CPU_BATCH_SIZE
     # a large box: its map is decoded at the finest scale
-    (crop,) = engine.make_crops(np.zeros((256, 256, 3), np.uint8), [[8, 8, 248, 248]])
+    (crop,) = engine.make_crops(np.zeros((256, 256, 3), np.uint8), np.array([[8, 8, 248, 248]]))
     size = LARGEST
     while size > 1:
         try:

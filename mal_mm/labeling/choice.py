@@ -89,7 +89,9 @@ def mask_fit(annotation: Mapping[str, Any], image: np.ndarray) -> float:
 def _mask_on_window(
     annotation: Mapping[str, Any], window: np.ndarray, image_hw: tuple[int, int]
 ) -> Tensor:
-    columns, left, top = decode_tight(annotation_to_rle(annotation, *image_hw))
+    rle = annotation_to_rle(annotation, *image_hw)
+    assert rle is not None  # only annotations with a mask come here
+    columns, left, top = decode_tight(rle)
     x0, y0, x1, y1 = (int(v) for v in window)
     shown = np.zeros((y1 - y0, x1 - x0), dtype=np.float32)
     region = columns.T

@@ -14,9 +14,9 @@ from mal_mm_runtime.windows import boxes_on_maps
 from ..formats.region_rle import encode_region
 from ..geometry import crop_window, draw_box_masks
 from ..instant import colour_stages
-from ..models.instant_labeler import InstantLabeler
 from ..models.mask_auto_labeler import MaskAutoLabeler
 from ..models.mask_prediction import NETWORKS, refinement_name
+from ..models.untrained_labeler import UntrainedLabeler
 from .crop import Crop, Drawing, PseudoMask
 from .quality import instant_quality, mask_quality
 from .window_sampling import sample_windows
@@ -78,7 +78,7 @@ class LabelingEngine(MaskEngine):
 
     def __init__(
         self,
-        labeler: MaskAutoLabeler | InstantLabeler,
+        labeler: MaskAutoLabeler | UntrainedLabeler,
         network: str = 'teacher',
         flip: bool = False,
         refine: str | bool = 'none',
@@ -153,7 +153,7 @@ class LabelingEngine(MaskEngine):
         with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
             maps = self.labeler.predict_maps(
                 images,
-                exact if instant else boxes_on_device,
+                exact if instant or self.labeler.exact_boxes else boxes_on_device,
                 box_areas,
                 self.network,
                 self.flip,

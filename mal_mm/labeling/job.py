@@ -19,6 +19,8 @@ from ..formats.detections import DetectionStream
 from ..formats.image_hints import name_hint
 from ..formats.paths import resolve_under
 from ..formats.plain_file import sha256
+from ..formats.review_marks import mask_digest
+from ..formats.videos import VideoStream, open_annotations
 from ..models.encoders import log_cache_counts
 from .coco_labeling import cut_plan
 from .engine import LabelingEngine
@@ -41,7 +43,7 @@ class LabelingJob:
     interrupted and however many ranks worked on it.
 
     Args:
-        ann: the COCO-style file with boxes.
+        ann: the COCO-style file with boxes, or a YouTube-VIS file with those of its tracks.
         out: the file to write.
         img_root: folder that file names are relative to.
         engine: draws the masks.
@@ -78,6 +80,7 @@ class LabelingJob:
         self.output = output
         # the text of the file is gone again after this; the plan stays
         self.detections = detections
+        self.redo = selection.redo if selection else None
         stream = self._open()
         self._files = self._digests()
         self.plan: Plan = make_plan(stream.value, stream, self.ann, selection)
@@ -171,9 +174,9 @@ class LabelingJob:
             writer.close()
         log_cache_counts(self.engine.labeler)
 
-    def _open(self) -> CocoStream | DetectionStream:
+    def _open(self) -> CocoStream | VideoStream | DetectionStream:
         if self.detections is None:
-            return CocoStream(self.ann)
+            return open_annotations(self.ann)
         return DetectionStream(self.ann, self.detections)
 
     def _index(self) -> PartIndex:
@@ -303,9 +306,12 @@ class LabelingJob:
             annotations=self.plan.count, passed=self.plan.passed, warnings=self.plan.survey()
         )
         images = index_images(stream.value, self.ann)
-        data = mal_fields.without_head(stream.value)
         head = mal_fields.new_head(self.identity)
-        data['annotations'] = self._labelled(stream, index, images, summary, head)
+        if self.redo:  # most masks are still those of the run before
+            earlier = mal_fields.head_of(stream.value)
+            head['before'] = {k: v for k, v in earlier.items() if k not in ('skipped', 'before')}
+        labelled = self._labelled(stream, index, images, summary, head)
+        data = mal_fields.without_head(stream.whole(labelled))
         # last, since it is complete when the annotations have gone by
         data[mal_fields.HEAD] = head
         write_coco(data, self.out)
@@ -314,7 +320,7 @@ class LabelingJob:
 
     def _labelled(
         self,
-        stream: CocoStream | DetectionStream,
+        stream: CocoStream | VideoStream | DetectionStream,
         index: PartIndex,
         images: Mapping,
         summary: Summary,
@@ -325,8 +331,10 @@ class LabelingJob:
             if place in bad_boxes:
                 fields = mal_fields.skipped(bad_boxes[place])
             if fields is not None:
+                before = mask_digest(annotation.get('segmentation')) if self.redo else None
                 apply_fields(annotation, fields, images)
                 summary.add(fields, place, annotation)
+                summary.same += before == mask_digest(annotation.get('segmentation'))
             yield annotation
         head['skipped'] = summary.as_dict()['skipped']
 

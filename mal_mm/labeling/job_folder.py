@@ -15,7 +15,7 @@ _REMAINS = f'.{IDENTITY}.*.tmp'  # of a start that was killed
 
 
 class JobError(RuntimeError):
-    """The job cannot start or end as asked; says why and the cure."""
+    """The job cannot start or end as asked; says why and how to fix it."""
 
 
 class JobFolder:

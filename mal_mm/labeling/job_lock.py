@@ -15,7 +15,7 @@ from ..formats.atomic import is_alive
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 # for a run that is just ending
 PATIENCE_SECONDS = 1.0
@@ -169,7 +169,7 @@ class JobLock:
             if owner
             else 'another process'
         )
-        cure = 'wait for it, or stop it'
+        fix = 'wait for it, or stop it'
         if owner and owner.get('host') != socket.gethostname():
-            cure += f'; if it is gone for certain, delete {self.path}'
-        return f'{self.path.parent} is in use: {who}; {cure}'
+            fix += f'; if it is gone for certain, delete {self.path}'
+        return f'{self.path.parent} is in use: {who}; {fix}'

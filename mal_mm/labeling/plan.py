@@ -15,9 +15,10 @@ from ..formats.box_survey import survey_boxes
 from ..formats.boxes import Skip, box_problem
 from ..formats.coco import index_categories, index_images
 from ..formats.image_size import stated_size
-from ..formats.mal_fields import skip_reason
+from ..formats.mal_fields import is_settled, skip_reason
 from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name
+from ..formats.review_marks import REDO, ReviewMarks
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,33 @@ class Selection:
     Attributes:
         only_missing: leave annotations alone that have a mask.
         categories: names or ids of the categories to label; None for all.
+        redo: label those alone that a review has marked rejected or in need of work, as long as
+            they have the mask that was looked at; None: whatever was said of them.
     """
 
     only_missing: bool = False
     categories: frozenset[Hashable] | None = None
+    redo: ReviewMarks | None = None
 
     def passes(
         self, annotation: Mapping[str, Any], image: Mapping[str, Any] | None = None
     ) -> bool:
         """Whether an annotation passes through untouched.
 
-        What an earlier run has skipped never does, so that a rerun labels it.
+        What an earlier run has skipped never does, so that a rerun labels it. A mask that a human
+        drew, confirmed or accepted always does.
 
         Args:
             annotation: of the file.
             image: its record, where there is one.
         """
+        if self.redo is not None and self.redo.mark_of(annotation) not in REDO:
+            return True
         if skip_reason(annotation) is None:
             if annotation.get('iscrowd') and annotation.get('segmentation'):
                 return True
-            if self.only_missing and mask_problem(annotation, image) is None:
+            kept = self.only_missing or is_settled(annotation)
+            if kept and mask_problem(annotation, image) is None:
                 return True
         if self.categories is None:
             return False
@@ -84,8 +92,8 @@ class Plan:
         sizes = [
             [nothing if side is None else min(side, 2**53) for side in wh] for wh in self.sizes_wh
         ]
-        sizes = np.array(sizes, dtype=np.float64).reshape(-1, 2)
-        return survey_boxes(self.boxes_xyxy[::step], sizes[self.image_indices[::step]])
+        table = np.array(sizes, dtype=np.float64).reshape(-1, 2)
+        return survey_boxes(self.boxes_xyxy[::step], table[self.image_indices[::step]])
 
     def portions(self, num_boxes: int, whole_images: bool = False) -> list[tuple[int, int]]:
         """Cut the boxes into portions of about `num_boxes`, for batching, saving and sharing out.
@@ -191,9 +199,9 @@ def find_categories(data: Mapping[str, Any], names: Iterable[Hashable]) -> froze
     for category in categories:
         ids[str(category.get('id'))] = category.get('id')
         ids[str(category.get('name'))] = category.get('id')
-    names = [str(name) for name in names]
-    unknown = [name for name in names if name not in ids]
+    texts = [str(name) for name in names]
+    unknown = [text for text in texts if text not in ids]
     if unknown:
         known = ', '.join(str(category.get('name')) for category in categories[:20])
         raise ValueError(f'no category is called {", ".join(unknown)}; the file has: {known}')
-    return frozenset(ids[name] for name in names)
+    return frozenset(ids[text] for text in texts)

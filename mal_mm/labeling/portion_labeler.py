@@ -176,7 +176,8 @@ def mask_fields(mask: PseudoMask, output: Output) -> dict[str, Any]:
             flag=mal_fields.EMPTY_MASK,
             ignored=output.min_quality > 0,
         )
-    segmentation, iou = mask.rle, None
+    segmentation: dict | list = mask.rle
+    iou = None
     if output.polygon_tolerance is not None:
         columns, left, top = decode_tight(mask.rle)
         segmentation = mask_to_polygons(columns.T > 0, top, left, output.polygon_tolerance)

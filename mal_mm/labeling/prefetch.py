@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, TimeoutError
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ def prefetch(
     load: Callable[[Item], Result],
     num_threads: int,
     describe: Callable[[Item], str] = str,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """`load(item)` of each item in order, a few items ahead of the reader.
 
     The threads are daemons: a read that never returns (a network disk that is gone) keeps neither
@@ -81,7 +81,7 @@ def _next(ahead: deque, describe: Callable) -> tuple:
     begin = said = time.monotonic()
     while True:
         try:
-            # In pieces: Python heeds a signal that arrives just before a wait only after it.
+            # In pieces: Python reacts to a signal that arrives just before a wait only after it.
             return item, future.result(timeout=min(SAY_AFTER_SECONDS, 0.5))
         except TimeoutError:
             if future.done():  # the work itself has raised one

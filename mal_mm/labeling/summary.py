@@ -22,6 +22,7 @@ class Summary:
         passed: annotations that passed through untouched.
         empty: masks that came out empty and were replaced by the box.
         ignored: masks below the least quality asked for.
+        same: masks drawn again for a review that came out as they were.
         skips: annotations without a new mask, with the reason.
         warnings: what is strange about the boxes as a whole.
         qualities: number of masks with a quality in [0, 0.1), [0.1, 0.2), ... [0.9, 1].
@@ -32,6 +33,7 @@ class Summary:
     passed: int = 0
     empty: int = 0
     ignored: int = 0
+    same: int = 0
     skips: list[Skip] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     qualities: list[int] = field(default_factory=lambda: [0] * BINS)

@@ -15,6 +15,7 @@ from .maskdino import (
     MaskDINOPixelDecoder,
 )
 from .necks import ViTFPN
+from .prompted_labeler import PromptedLabeler
 from .segmenter_heads import QualityFCNMaskHead, QualityMask2FormerHead
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     'MaskDINOPixelDecoder',
     'MaskNetwork',
     'MeanField',
+    'PromptedLabeler',
     'QualityFCNMaskHead',
     'QualityMask2FormerHead',
     'QueryDecoder',

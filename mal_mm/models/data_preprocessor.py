@@ -69,8 +69,8 @@ class MALDataPreprocessor(BaseDataPreprocessor):
             (N, 3, H, W), stored by planes.
         """
         if images[0].device.type != 'cpu':
-            images = images if torch.is_tensor(images) else torch.stack(list(images))
-            return images.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
+            batch = images if isinstance(images, Tensor) else torch.stack(list(images))
+            return batch.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
         # plane by plane: each stays in the processor's cache between its two steps
         normalised = torch.empty((len(images), *images[0].shape), dtype=torch.float32)
         scales, shifts = 1 / self.std.flatten(), (-self.mean / self.std).flatten()

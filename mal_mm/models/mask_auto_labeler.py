@@ -122,7 +122,7 @@ class MaskAutoLabeler(MaskPrediction, BaseModel):
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
-            return self.predict(inputs, data_samples)
+            return self.predict(inputs, data_samples or [])
         if mode == 'tensor':
             return self.teacher(inputs['images'], inputs['box_areas'])
         raise ValueError(f"`mode` must be 'loss', 'predict' or 'tensor', got {mode!r}")

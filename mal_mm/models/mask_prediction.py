@@ -5,6 +5,9 @@ N crops, S x S crop pixels, s x s mask cells (s about S / 4).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.structures import InstanceData
@@ -12,6 +15,10 @@ from torch import Tensor
 
 from ..geometry import draw_box_masks
 from ..instant import walk_logits
+
+if TYPE_CHECKING:
+    from .losses import CRFLoss
+    from .mask_network import MaskNetwork
 
 NETWORKS = ('teacher', 'student', 'both')
 # none: as the networks say; mean-field: averaged with the CRF loss's labels; instant: the stages
@@ -21,7 +28,9 @@ REFINEMENTS = ('none', 'mean-field', 'instant')
 
 def refinement_name(refine: str | bool) -> str:
     """One of `REFINEMENTS`, also for the False and True of configs of the first version."""
-    return {False: 'none', True: 'mean-field'}.get(refine, refine)
+    if isinstance(refine, bool):
+        return 'mean-field' if refine else 'none'
+    return refine
 
 
 class MaskPrediction:
@@ -30,8 +39,15 @@ class MaskPrediction:
     A mixin: `student`, `teacher`, `crf_loss`, `mask_frame` and `test_cfg` are MaskAutoLabeler's.
     """
 
+    student: MaskNetwork
+    teacher: MaskNetwork
+    crf_loss: CRFLoss
+    mask_frame: Callable[[dict[str, Tensor], int], tuple[Tensor, Tensor]]
+    test_cfg: dict[str, Any]
+
     # values of `refine` that labeling may ask for
     refinements = REFINEMENTS
+    exact_boxes = False
 
     @torch.no_grad()
     def predict_probs(

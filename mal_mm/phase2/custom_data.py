@@ -18,6 +18,7 @@ from mmengine.config import Config, ConfigDict
 from ..compat.config_bases import config_path
 from ..config_tree import keep_one_dataset, metrics, type_name, typed_parts
 from ..formats import AnnotationError, read_coco
+from .lvis_files import Forms, check_federated
 
 # Their `num_classes` does not count the classes of instances.
 _OTHER_HEADS = ('semantic_head', 'rpn_head')
@@ -90,7 +91,9 @@ class OwnData:
             ValueError: arguments that go together are not together.
             OSError: a file or folder does not exist.
         """
-        given = {name: getattr(args, name, None) for name in ('ann', 'img_root', *_VAL)}
+        given: dict[str, Any] = {
+            name: getattr(args, name, None) for name in ('ann', 'img_root', *_VAL)
+        }
         if not any(given.values()):
             return None
         for first, second in (('ann', 'img_root'), _VAL):
@@ -127,7 +130,10 @@ def put_on_data(cfg: Config, data: OwnData, classes: Sequence[str] | None = None
         return point_labeler_at(cfg, data, len(classes))
     if data.val_ann is not None:
         check_same_classes(data.val_ann, classes, data.ann)
-    return point_at(cfg, data.ann, data.img_root, data.val_ann, data.val_img_root, classes)
+    forms = Forms.of(data.ann, data.val_ann)
+    if forms.federated:
+        check_federated(data.val_ann)
+    return point_at(cfg, data.ann, data.img_root, data.val_ann, data.val_img_root, classes, forms)
 
 
 def point_at(
@@ -137,6 +143,7 @@ def point_at(
     val_ann: str | Path | None,
     val_img: str | Path | None,
     classes: Sequence[str],
+    forms: Forms | None = None,
 ) -> Config:
     """Make a segmenter's config learn and be judged on COCO-style files, in place.
 
@@ -151,6 +158,8 @@ def point_at(
         val_ann: human masks to judge by; None takes evaluation out, in training too.
         val_img: folder of its images.
         classes: names in the order of both files, see `class_names`.
+        forms: how the files are read and scored; None: as COCO's. They are not looked at here,
+            since the first is often still to be written.
 
     Returns:
         `cfg`.
@@ -160,20 +169,22 @@ def point_at(
             no head with a number of classes.
     """
     _refuse_maps(cfg)
+    forms = forms or Forms()
     for loader in typed_parts(cfg.train_dataloader.dataset, 'LoadImageFromFile'):
         loader['ignore_empty'] = True  # mmdet then draws another image
     metainfo = {'classes': tuple(classes), 'palette': _palette(len(classes))}
-    _point_dataset(cfg.train_dataloader, train_ann, train_img, metainfo)
+    _point_dataset(cfg.train_dataloader, forms.train, train_ann, train_img, metainfo)
     # also for recipes without it: our tools then decode RLE masks where a pipeline would not
     cfg.mal_ann_file = str(Path(train_ann).resolve())
     set_num_classes(cfg.model, len(classes))
     if val_ann is None:
         remove_evaluation(cfg)
         return cfg
+    assert val_img is not None
     for split in _SPLITS:
-        _point_dataset(cfg[f'{split}_dataloader'], val_ann, val_img, metainfo)
+        _point_dataset(cfg[f'{split}_dataloader'], forms.val, val_ann, val_img, metainfo)
         key = f'{split}_evaluator'
-        cfg[key] = _coco_evaluator(cfg[key], str(Path(val_ann).resolve()))
+        cfg[key] = _evaluator(cfg[key], str(Path(val_ann).resolve()), forms.federated)
     return cfg
 
 
@@ -212,6 +223,7 @@ def _validate_labeler(cfg: Config, data: OwnData) -> None:
     (crop,) = typed_parts(val.val_dataloader.dataset.pipeline, 'RoICrop')
     test_cfg = cfg.model.get('test_cfg') or {}
     crop.update({key: test_cfg[key] for key in ('crop_size', 'padding') if key in test_cfg})
+    assert data.val_ann is not None and data.val_img_root is not None
     val.val_dataloader.dataset.dataset.update(_files(data.val_ann, data.val_img_root))
     val.val_evaluator.ann_file = str(data.val_ann.resolve())
     if isinstance(test_cfg.get('mask_threshold'), float):
@@ -278,14 +290,14 @@ def _counting_parts(node: Any) -> Iterator[ConfigDict]:
 
 
 def _point_dataset(
-    loader: ConfigDict, ann: str | Path, img_root: str | Path, metainfo: dict[str, Any]
+    loader: ConfigDict, kind: str, ann: str | Path, img_root: str | Path, metainfo: dict[str, Any]
 ) -> None:
     """Put the innermost dataset on other files; of several joined ones the first stays."""
     dataset = keep_one_dataset(loader)
     # what other classes of datasets want beside
     for key in ('data_root', 'data_prefix', 'seg_map_suffix', 'label_file', 'meta_file'):
         dataset.pop(key, None)
-    dataset.update(type='CocoDataset', metainfo=metainfo, **_files(ann, img_root))
+    dataset.update(type=kind, metainfo=metainfo, **_files(ann, img_root))
 
 
 def _files(ann: str | Path, img_root: str | Path) -> dict[str, Any]:
@@ -296,8 +308,13 @@ def _files(ann: str | Path, img_root: str | Path) -> dict[str, Any]:
     }
 
 
-def _coco_evaluator(evaluator: Any, ann_file: str) -> ConfigDict | list[ConfigDict]:
-    """CocoMetric stays, with its options; measures of other data sets make room for it."""
+def _evaluator(evaluator: Any, ann_file: str, federated: bool) -> ConfigDict | list[ConfigDict]:
+    """CocoMetric stays, with its options; measures of other data sets make room for it.
+
+    On a file of LVIS its LVISMetric takes the place of all.
+    """
+    if federated:
+        return ConfigDict(type='LVISMetric', ann_file=ann_file, metric=['bbox', 'segm'])
     kept = [metric for metric in metrics(evaluator) if _is_coco(metric)]
     for metric in kept:
         metric.update(ann_file=ann_file, format_only=False)

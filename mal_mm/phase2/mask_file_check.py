@@ -20,11 +20,13 @@ from mmengine.fileio import get_local_path, join_path
 from mmengine.registry import Registry
 from mmengine.utils import is_abs
 
-from ..config_tree import class_of, metrics, parts
+from ..config_tree import class_of, metrics, parts, type_name
+from ..datasets import LVISStyleDataset
 from ..formats.coco import CocoStream, index_categories, index_images
 from ..formats.errors import AnnotationError, shorten
 from ..formats.image_size import stated_size
 from .class_check import check_heads, check_names, check_same_classes
+from .lvis_files import dataset_type
 from .unused_masks import LABEL, Problem, why_unused
 from .val_file_check import IdWatch, check_val_file
 
@@ -48,7 +50,7 @@ def check_mask_file(cfg: Config) -> list[str]:
 
     Raises:
         MaskFileError: training would use no mask of a file, or not those that it holds as RLE, or
-            end in a KeyError; says why and the cure.
+            end in a KeyError; says why and how to fix it.
         AnnotationError: a file is not COCO-style.
     """
     switches = {
@@ -66,7 +68,7 @@ def check_mask_file(cfg: Config) -> list[str]:
             for name, loader in _of_type(LoadAnnotations, TRANSFORMS, pipeline, start)
             if loader.get('with_mask')
         }
-        kind = class_of(dataset, DATASETS)
+        kind = _known_class(dataset)
         if not loaders or not dataset.get('ann_file') or issubclass(kind, CocoPanopticDataset):
             continue
         classes = _classes(dataset, kind)
@@ -105,7 +107,7 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
     loader = cfg.get(f'{split}_dataloader') or {}
     place = f'{split}_dataloader.dataset'
     for _, dataset in _of_type(CocoDataset, DATASETS, loader.get('dataset'), place):
-        kind = class_of(dataset, DATASETS)
+        kind = _known_class(dataset)
         val_classes = _classes(dataset, kind)
         if val_classes is None or issubclass(kind, CocoPanopticDataset):
             continue
@@ -114,7 +116,11 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
         if dataset.get('backend_args') or not path.is_file():
             continue
         evaluators = metrics(cfg.get(f'{split}_evaluator'))
-        scored = [_metrics(each) for each in evaluators if each.get('ann_file')]
+        scored = [
+            _metrics(each)
+            for each in evaluators
+            if each.get('ann_file') and type_name(each) != 'LVISMetric'
+        ]
         if scored and not issubclass(kind, LVISV05Dataset):
             check_val_file(path, any('segm' in each for each in scored))
 
@@ -137,6 +143,13 @@ def _path_of(dataset: dict[str, Any]) -> str:
     if dataset.get('data_root') and not is_abs(path):
         path = join_path(dataset['data_root'], path)
     return path
+
+
+def _known_class(dataset: Any) -> type:
+    """The class of a data set that `_of_type` has found."""
+    kind = class_of(dataset, DATASETS)
+    assert kind is not None, dataset
+    return kind
 
 
 def _of_type(
@@ -174,13 +187,18 @@ def _check_file(
     )
     if not stream.count:
         raise MaskFileError(f'{path} has no annotations; give another file')
-    numbers, examples, ids = Counter(), {}, IdWatch(path)
+    numbers: Counter[Problem] = Counter()
+    examples: dict[Problem, Any] = {}
+    used = 0
+    ids = IdWatch(path)
     for annotation in stream:
         ids.see(annotation)
         problem = problem_of(annotation)
+        if problem is None:
+            used += 1
+            continue
         numbers[problem] += 1
         examples.setdefault(problem, annotation.get('id'))
-    used = numbers.pop(None, 0)
     # what the file is refused for, then by number
     ranked = sorted(numbers, key=lambda each: (each.stops, numbers[each]), reverse=True)
     said = [
@@ -191,19 +209,23 @@ def _check_file(
     if not used or (ranked and ranked[0].stops):
         verdict = 'would stop at' if used and ranked[0] != as_polygon else 'would not use'
         raise MaskFileError(
-            f'training {verdict} the masks of {path}: {"; ".join(said)}. Cure: {ranked[0].cure}'
+            f'training {verdict} the masks of {path}: {"; ".join(said)}. '
+            f'To fix it: {ranked[0].fix}'
         )
     return warnings + [
-        f'{path}: {sentence} and are left out; if that is not meant, {each.cure}'
+        f'{path}: {sentence} and are left out; if that is not meant, {each.fix}'
         for each, sentence in zip(ranked, said, strict=True)
     ]
 
 
 def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any, dict[str, Any]]:
     images = index_images(stream.value, path)
-    name = 'coco_url' if issubclass(kind, LVISV1Dataset) else 'file_name'
+    needed = ['coco_url' if issubclass(kind, LVISV1Dataset) else 'file_name', 'width', 'height']
+    if issubclass(kind, LVISStyleDataset):
+        dataset_type(path)  # has looked for both names
+        needed = needed[1:]
     for image_id, image in images.items():
-        for key in (name, 'width', 'height'):
+        for key in needed:
             if image.get(key) is None:
                 raise MaskFileError(
                     f'{path}: image {image_id!r} has no {key!r}, which {kind.__name__} needs; add '
@@ -212,7 +234,7 @@ def _images(stream: CocoStream, path: str, kind: type[CocoDataset]) -> dict[Any,
         if None in stated_size(image):
             raise MaskFileError(
                 f'{path}: image {image_id!r} has width {shorten(image["width"])} and height '
-                f'{shorten(image["height"])}, not whole numbers of pixels; mend its record'
+                f'{shorten(image["height"])}, not whole numbers of pixels; fix its record'
             )
     return images
 
@@ -232,8 +254,8 @@ def _category_ids(
         raise MaskFileError(
             f'training would drop every annotation of {path}: its categories '
             f'{shorten(list(names.values()))} and the classes of its dataset {shorten(classes)} '
-            "share no name. Cure: set `metainfo=dict(classes=...)` of the config's datasets to "
-            "the file's names and `num_classes` of its heads to their number"
+            'share no name. To fix it: set `metainfo=dict(classes=...)` of the datasets of the '
+            "config to the file's names and `num_classes` of its heads to their number"
         )
     check_names(path, names, list(kept))
     swapped = [pair for pair in zip(kept.values(), classes, strict=False) if len(set(pair)) > 1]

@@ -10,6 +10,7 @@ from ..models.segmenter_heads.mask_weights import check_min_quality
 # stock name -> ours, all registered in mmdet
 _DATASETS = {
     'CocoDataset': 'MaskQualityCocoDataset',
+    'LVISStyleDataset': 'MaskQualityLVISStyleDataset',
     'LVISV1Dataset': 'MaskQualityLVISV1Dataset',
 }
 _TRANSFORMS = {

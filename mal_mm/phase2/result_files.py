@@ -34,8 +34,8 @@ def write_results_only(
     prefix = Path(prefix).resolve()
     if not prefix.parent.is_dir():
         raise FileNotFoundError(f'folder {prefix.parent} does not exist; create it first')
-    for path in filter(None, (ann_file, img_root)):
-        if not Path(path).exists():
+    for path in (ann_file, img_root):
+        if path is not None and not Path(path).exists():
             raise FileNotFoundError(f'{path} does not exist (from {Path.cwd()})')
     dataset = keep_one_dataset(cfg.test_dataloader)
     if ann_file is not None:

@@ -21,17 +21,19 @@ class Problem(NamedTuple):
 
     Attributes:
         what: end of a sentence about the annotations.
-        cure: what to do.
+        fix: what to do.
         stops: one such annotation is enough to refuse the file.
     """
 
     what: str
-    cure: str
+    fix: str
     stops: bool = False
 
 
 MARKED = Problem(
-    'are marked `ignore: 1`', f'{LABEL} marks what is under --min-quality; label with a lower one'
+    'are marked `ignore: 1`',
+    f'{LABEL} marks what is under --min-quality, and tools/label.py --reject what a review has '
+    'rejected; label with a lower one, or draw the rejected masks again with --redo',
 )
 NO_BOX = Problem('have no `bbox` of four numbers', 'take them out of the file', stops=True)
 OUTSIDE = Problem('have boxes outside their image', 'compare the boxes with the images')
@@ -41,7 +43,7 @@ NO_AREA = Problem(
     stops=True,
 )
 SKIPPED = Problem(
-    'could not be labelled', '`mal_skipped` in the file says why; mend that and label again'
+    'could not be labelled', '`mal_skipped` in the file says why; fix that and label again'
 )
 EMPTY = Problem('have an area of 0 or less', 'write the area of each mask')
 TINY = Problem('have boxes narrower or lower than 1 px', 'give boxes in pixels, not in shares')
@@ -49,7 +51,7 @@ OTHER_CATEGORY = Problem(
     "are of categories that are none of the dataset's classes",
     'name all categories in `metainfo.classes` of the dataset',
 )
-NO_IMAGE = Problem('belong to no image of the file', 'mend `image_id`')
+NO_IMAGE = Problem('belong to no image of the file', 'fix `image_id`')
 SMALL_IMAGE = Problem(
     'lie in images smaller than `filter_cfg.min_size`', 'set `filter_cfg.min_size` to 0'
 )

@@ -75,7 +75,7 @@ def check_val_file(path: str | Path, needs_masks: bool) -> None:
                 f'{path}: image {image_id!r} needs `width` and `height`, whole numbers of pixels'
             )
     watch = IdWatch(path)
-    cures = {
+    fixes = {
         'image_id': 'say which image it lies in',
         'category_id': 'say which category it is of',
         'bbox': 'add [x, y, width, height]',
@@ -85,9 +85,9 @@ def check_val_file(path: str | Path, needs_masks: bool) -> None:
     }
     for annotation in stream:
         watch.see(annotation)
-        for key, cure in cures.items():
+        for key, fix in fixes.items():
             if annotation.get(key) is None:
                 raise ValFileError(
                     f'{path}: annotation {annotation["id"]!r} has no `{key}`, which validation '
-                    f'needs; {cure}, in all of them'
+                    f'needs; {fix}, in all of them'
                 )

@@ -204,12 +204,12 @@ def draw_crop_attention(
     box = dict(bbox=[x0, y0, x1 - x0, y1 - y0], image_id=0)
     if problem := box_problem(box, {0: size}):
         raise ValueError(f'box {x0:g} {y0:g} {x1:g} {y1:g} cannot be used: {problem}')
-    (crop,) = engine.make_crops(image, [box_xyxy])
+    (crop,) = engine.make_crops(image, np.array([box_xyxy]))
 
     patch = None
     if query != 'cls':
-        visible = clip_boxes(box_xyxy, image.shape[:2])
-        point = (visible[:2] + visible[2:]) / 2 if query == 'center' else query
+        visible = clip_boxes(np.array(box_xyxy), image.shape[:2])
+        point = query if isinstance(query, tuple) else (visible[:2] + visible[2:]) / 2
         side = engine.crop_size // vit.patch_size
         patch = point_to_patch(point, crop.window, (side, side))
     preprocessor = engine.labeler.data_preprocessor

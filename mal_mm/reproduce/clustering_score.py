@@ -132,7 +132,11 @@ def score_file(
         usable = [usable[i] for i in spread]
     left_out = [dict(annotation_id=s.annotation_id, reason=s.reason) for s in skips]
     pairs = _crops_and_masks(
-        engine, [annotations[i] for i in usable], index_images(data, path), img_root, left_out
+        engine,
+        [annotations[i] for i in usable],
+        index_images(data, path),
+        Path(img_root),
+        left_out,
     )
     scores: list[float] = []
     with tqdm(
@@ -180,7 +184,7 @@ def _crops_and_masks(
                 left_out.append(dict(annotation_id=annotation.get('id'), reason=str(error)))
                 continue
             x, y, w, h = annotation['bbox']
-            (crop,) = engine.make_crops(pixels, [[x, y, x + w, y + h]])
+            (crop,) = engine.make_crops(pixels, np.array([[x, y, x + w, y + h]]))
             yield crop, mask
 
 

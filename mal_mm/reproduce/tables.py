@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -109,7 +109,7 @@ def paper_only(table: str) -> Iterator[tuple[str, str, Figures]]:
     for name, cells in printed_rows('MAL', table).items():
         ours = cells['Sup'] == 'Mask' or cells['Method'] == 'Mask Auto-Labeler'
         if not (ours and cells['InstSeg Backbone'] in backbones):
-            figures = {ours: cells[theirs] for ours, theirs in columns.items()}
+            figures = {ours: _number(cells[theirs]) for ours, theirs in columns.items()}
             yield name, 'human' if cells['Sup'] == 'Mask' else 'boxes', figures
 
 
@@ -177,7 +177,12 @@ def _figures(table: str, backbone: str, run: Run, trained_on: str = 'LVIS v1') -
         for cells in printed_rows('MAL', table).values()
         if all(cells[column] == value for column, value in wanted.items())
     )
-    return {ours: cells[theirs] for ours, theirs in columns.items()}
+    return {ours: _number(cells[theirs]) for ours, theirs in columns.items()}
+
+
+def _number(cell: object) -> float | None:
+    assert cell is None or isinstance(cell, (int, float)), cell
+    return cell
 
 
 def _with_transfer(row: Row) -> Row:
@@ -210,7 +215,8 @@ def _labeler_row(table: str) -> Row:
     for name, labeler in _labelers(table):
         usual = labeler == LABELERS[row.data]
         figures = {
-            column: printed[name][theirs] for column, theirs in _COLUMNS.get(table, {}).items()
+            column: _number(printed[name][theirs])
+            for column, theirs in _COLUMNS.get(table, {}).items()
         }
         masks = MaskFile(labeler, row.data, tag='' if usual else labeler.name)
         runs.append(ours.on(masks, f'MAL, {name}', figures))
@@ -250,7 +256,7 @@ def _options(config: str, change: Callable[[Config], None]) -> tuple[str, ...]:
 
 def _leaves(node: object, name: str = '') -> Iterator[tuple[str, object]]:
     if isinstance(node, dict):
-        pairs = node.items()
+        pairs: Iterable[tuple[object, object]] = node.items()
     elif isinstance(node, list):
         pairs = enumerate(node)
     else:

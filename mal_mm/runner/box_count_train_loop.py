@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 class BoxCountTrainLoop(EpochBasedTrainLoop):
     """mmengine's epoch loop; the number of epochs follows from the number of boxes.
 
-    Few boxes are learned by heart when they come back too often, many need to be seen. The length
+    Few boxes are memorised when they come back too often, many need to be seen. The length
     is clamp(boxes * iters_per_box, min_iters, max_iters) iterations, rounded up to whole epochs.
     Schedules without `end` follow it.
 

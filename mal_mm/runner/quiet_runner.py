@@ -34,7 +34,10 @@ def is_for_people(record: logging.LogRecord) -> bool:
     """Whether a record belongs on the terminal."""
     text = record.getMessage()
     if _OURS in Path(record.pathname).resolve().parents:
-        return record.levelno >= logging.WARNING or '\n' not in text  # tables are in the log
+        if record.levelno >= logging.WARNING:
+            return True
+        # tables, and what comes again each epoch, are in the log
+        return '\n' not in text and not text.startswith('features of')
     return record.levelno >= logging.WARNING and not any(part in text for part in _HOW_IT_IS_MADE)
 
 

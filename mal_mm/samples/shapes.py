@@ -118,12 +118,15 @@ def draw_scene(
     canvas = random_texture(rng, size, size, *_colour_pair(rng, ground))
 
     owner = np.zeros((size, size), np.uint8)  # 0: ground, n: the n-th object
-    areas, categories = [], []
+    areas: list[int] = []
+    categories: list[int] = []
     for family, window, cover in _placements(rng, size, owner, areas):
         categories.append(CATEGORIES.index(family) + 1)
         view = canvas[window]
         colours = _colour_pair(rng, _contrasting_colour(rng, ground))
-        view += cover[..., None] * (random_texture(rng, *cover.shape, *colours) - view)
+        view += cover[..., None] * (
+            random_texture(rng, cover.shape[0], cover.shape[1], *colours) - view
+        )
 
     canvas += np.float32(rng.uniform(1, 5)) * rng.standard_normal(canvas.shape, np.float32)
     image = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
@@ -176,7 +179,7 @@ def _clip(
         low, high = max(start, 0), min(start + length, size)
         window.append(slice(low, high))
         inner.append(slice(low - start, high - start))
-    return tuple(window), tuple(inner)
+    return (window[0], window[1]), (inner[0], inner[1])
 
 
 def _colour_pair(rng: np.random.Generator, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -326,8 +326,8 @@ def _draw_box(
     # Far corners are clipped: cv2 takes 32-bit whole numbers and boxes may be anything.
     corners = np.clip(np.array([*box[:2], *(box[:2] + box[2:])]) * scale, -1e6, 1e6)
     x0, y0, x1, y1 = (int(v) for v in np.rint(corners))
-    color = tuple(int(c) for c in color)
+    colour = tuple(int(c) for c in color)
     for inset in range(width):
         first, last = (x0 + inset, y0 + inset), (x1 - 1 - inset, y1 - 1 - inset)
         if inset == 0 or (first[0] <= last[0] and first[1] <= last[1]):
-            cv2.rectangle(canvas, first, last, color, 1)
+            cv2.rectangle(canvas, first, last, colour, 1)

@@ -1,26 +1,48 @@
-"""One HTML page that shows what the labeler did, to be looked through by a person."""
+"""The review page: every mask of a labeled file, to be reviewed, marked and searched.
+
+The folder works from the disk and without a network: `index.html`, its `assets`, `data` (an index
+of all boxes and their run lengths) and, where they are copied, `images`.
+"""
 
 from __future__ import annotations
 
-import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mal_mm.evaluation import evaluate
-from mal_mm.formats import AnnotationError, read_coco, read_json
+from mal_mm.formats import AnnotationError, read_json
 from mal_mm.formats.mal_fields import head_of
+from mal_mm.formats.videos import read_annotations
 from mal_mm.version import __version__
 
-from . import overlay, pictures, summary
+from . import summary
+from .pages import ASSET_DIR, load_template, provenance
+from .photos import COPY, FOLDER, LINK, SMALL, SMALL_SIDE, place_photos, relative_address
+from .review_index import script_json, write_index
 
-TEMPLATE_DIR = Path(__file__).parent / 'templates'
-# Tells our own `images` folder from a user's, so that a new report never deletes theirs.
+# in the order in which they use each other
+SCRIPTS = (
+    'store.js',
+    'rle.js',
+    'photos.js',
+    'draw.js',
+    'marks.js',
+    'filter.js',
+    'grid.js',
+    'viewer.js',
+    'controls.js',
+    'keys.js',
+    'main.js',
+)
+STYLES = ('base.css', 'review.css')
+# Tells our own folders from a user's, so that a new report never deletes theirs.
 MARKER = '.mal_mm_report'
+FOLDERS = ('assets', 'data', FOLDER)
 MAX_SCATTER_POINTS = 1500
 MAX_PROBLEMS = 200
 # mal_mm/labeling/quality.py in a sentence.
@@ -34,15 +56,35 @@ SCORE_BARS = (
     ('ellipse in the box', 'inscribed_ellipse'),
     ('box filled', 'box_fill'),
 )
-VIEWS = (
-    ('masks', 'Pseudo-masks'),
-    ('boxes', 'Boxes'),
-    ('human', 'Human masks'),
-    ('both', 'Side by side'),
-    ('agreement', 'Agreement'),
-    ('photo', 'Photo'),
-)
-HUMAN_VIEWS = ('human', 'both', 'agreement')
+
+
+@dataclass(frozen=True)
+class ReviewPage:
+    """What was written.
+
+    Attributes:
+        path: of `index.html`.
+        boxes: boxes on the page.
+        images: images that have boxes.
+        photos: those of them whose photo is there.
+        problem: the first reason why a photo is missing; None where none is.
+    """
+
+    path: Path
+    boxes: int
+    images: int
+    photos: int
+    problem: str | None = None
+
+    def why_empty(self, img_root: str | Path) -> str:
+        """A sentence about a page without a single picture."""
+        if not self.boxes:
+            return f'{self.path} shows no picture: the file has no boxes'
+        return (
+            f'{self.path} shows no picture: of {self.images} images with boxes none is there '
+            f'({self.problem}); give the folder that the file names are relative to as '
+            f'--img-root instead of {img_root}'
+        )
 
 
 def write_report(
@@ -52,46 +94,40 @@ def write_report(
     gt: dict | str | Path | None = None,
     metrics: dict | str | Path | None = None,
     title: str = 'Pseudo-mask review',
-    max_images: int = 24,
-    max_instances: int = 60,
-    seed: int = 0,
-    skipped: Any = None,
-) -> Path:
-    """Write the review page of a labeled file with its pictures.
+    images: str = LINK,
+    file_name: str | None = None,
+) -> ReviewPage:
+    """Write the review page of a labeled file.
 
-    The folder is complete in itself (relative links, no scripts or fonts from elsewhere).
-    It is built beside `out_dir` and moved into place at the end; an earlier report there is
-    replaced, other files there stay. Pictures that cannot be read are listed on the page.
+    The folder is built beside `out_dir` and moved into place at the end; an earlier report there
+    is replaced, other files there stay. Pictures that are not there are listed on the page.
 
     Args:
         pred: COCO dict or JSON file with pseudo-masks (`segmentation`, `mal_quality`).
         img_root: folder that `file_name` of the images is relative to.
-        out_dir: folder for `index.html` and `images/`.
+        out_dir: folder for `index.html` and what belongs to it.
         gt: COCO dict or JSON file with human masks under the same annotation ids.
         metrics: what `mal_mm.evaluation.evaluate` returned, or its JSON file; by
             default computed when `gt` is given.
         title: headline of the page.
-        max_images: number of images to show, drawn at random.
-        max_instances: number of crops to show, half of them the lowest in quality, half
-            drawn at random.
-        seed: of the random draws.
-        skipped: what the labeler skipped, see `summary.skip_groups`; by default
-            `pred['mal_mm']['skipped']`.
-
-    Returns:
-        Path of `index.html`.
+        images: 'link': the page points to the photos where they lie, so that the folder must
+            stay where it is beside them; 'copy': it takes copies of them along; 'small': copies
+            of at most 640 pixels.
+        file_name: what to call `pred` on exported marks; by default the name of its file.
 
     Raises:
         ModuleNotFoundError: Jinja2 is not installed.
         AnnotationError: a file is not JSON or not COCO-style.
-        FileExistsError: `out_dir/images` exists and was not written by a report.
+        FileExistsError: `out_dir` has a folder of one of our names that no report wrote.
     """
-    template = load_template('report.html.j2')
-    pred = pred if isinstance(pred, dict) else read_coco(pred)
-    gt = gt if gt is None or isinstance(gt, dict) else read_coco(gt)
+    template = load_template('review.html.j2')
+    if file_name is None:
+        file_name = 'masks.json' if isinstance(pred, dict) else Path(pred).name
+    pred = pred if isinstance(pred, dict) else read_annotations(pred)
+    gt = gt if gt is None or isinstance(gt, dict) else read_annotations(gt)
     metrics = metrics if metrics is None or isinstance(metrics, dict) else read_json(metrics)
     out_dir = Path(out_dir)
-    _refuse_foreign_folder(out_dir)
+    _refuse_foreign_folders(out_dir)
 
     data = summary.collect(pred, gt)
     if metrics is None and gt is not None:
@@ -102,36 +138,57 @@ def write_report(
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     build_dir = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))
     try:
-        folder = build_dir / 'images'
-        folder.mkdir()
-        (folder / MARKER).touch()
-        book = pictures.PictureBook(data, img_root, folder)
-        figures = draw_figures(data, book, max_images, max_instances, seed)
-        problems = list((data.problems | book.problems).items())
+        for folder in FOLDERS:
+            (build_dir / folder).mkdir()
+            (build_dir / folder / MARKER).touch()
+        for name in (*STYLES, *SCRIPTS):
+            shutil.copyfile(ASSET_DIR / name, build_dir / 'assets' / name)
+        keys = summary.images_with_boxes(data)
+        photos = place_photos(
+            [data.images.get(key) for key in keys],
+            keys,
+            img_root,
+            out_dir,
+            build_dir / FOLDER,
+            images,
+            data.mask_sizes,
+        )
+        head = write_index(data, photos, keys, build_dir / 'data')
+        missing = {photo.name: photo.problem for photo in photos if photo.problem}
+        problems = list((missing | data.problems).items())
         page = template.render(
             title=title,
             version=__version__,
-            seed=seed,
+            scripts=SCRIPTS,
+            head_json=_markup(script_json({**head, 'fileName': file_name, 'photos': images})),
             quality_meaning=QUALITY_MEANING,
-            provenance=_provenance(pred),
-            skips=summary.skip_groups(data, _skipped(pred) if skipped is None else skipped),
+            photo_words=_photo_words(images, img_root, out_dir),
+            provenance=provenance(head_of(pred)),
+            skips=summary.skip_groups(data),
             problems=problems[:MAX_PROBLEMS],
             problems_more=max(0, len(problems) - MAX_PROBLEMS),
-            **figures,
-            **headline_numbers(data, metrics, seed),
+            number_without_photo=len(missing),
+            **headline_numbers(data, metrics),
         )
         (build_dir / 'index.html').write_text(page, encoding='utf-8')
-        return _move_into_place(build_dir, out_dir)
+        _move_into_place(build_dir, out_dir)
     finally:
         shutil.rmtree(build_dir, ignore_errors=True)
+    return ReviewPage(
+        out_dir / 'index.html',
+        len(data.annotations),
+        len(photos),
+        len(photos) - len(missing),
+        next((f'{name}: {problem}' for name, problem in missing.items()), None),
+    )
 
 
-def headline_numbers(data: summary.ReviewData, metrics: dict | None, seed: int) -> dict:
-    """Return every number and table that the template shows."""
+def headline_numbers(data: summary.ReviewData, metrics: dict | None) -> dict:
+    """Return every number and table that the summary shows."""
     quality = data.quality[np.isfinite(data.quality)]
     scored = np.flatnonzero(np.isfinite(data.iou) & np.isfinite(data.quality))
     if len(scored) > MAX_SCATTER_POINTS:
-        scored = np.sort(np.random.default_rng(seed).choice(scored, MAX_SCATTER_POINTS, False))
+        scored = np.sort(np.random.default_rng(0).choice(scored, MAX_SCATTER_POINTS, False))
     return {
         'number_of_images': len(data.images),
         'number_of_boxes': len(data.annotations),
@@ -147,46 +204,6 @@ def headline_numbers(data: summary.ReviewData, metrics: dict | None, seed: int) 
         'sizes': summary.size_rows(data),
         'classes': summary.class_rows(data),
         'with_iou': bool(np.isfinite(data.iou).any()),
-    }
-
-
-def draw_figures(
-    data: summary.ReviewData,
-    book: pictures.PictureBook,
-    max_images: int,
-    max_instances: int,
-    seed: int,
-) -> dict:
-    """Choose images and instances, draw them, and return what the template needs."""
-    chance = random.Random(seed)
-    shuffled = list(data.images)
-    chance.shuffle(shuffled)
-    # Images with boxes first: an empty picture says nothing about masks.
-    shuffled.sort(key=lambda image_id: not book.instances_of(image_id))
-    images = _first_drawn(shuffled, book.image_figure, max_images)
-    place = {image_id: i for i, image_id in enumerate(data.images)}
-    images = [images[image_id] for image_id in sorted(images, key=place.__getitem__)]
-
-    ranked = np.argsort(data.quality, kind='stable')
-    ranked = [int(i) for i in ranked if np.isfinite(data.quality[i])]
-    worst = _first_drawn(ranked, book.instance_figure, max_instances // 2)
-    others = [i for i in range(len(data.annotations)) if i not in worst]
-    chance.shuffle(others)
-    sample = _first_drawn(others, book.instance_figure, max_instances - max_instances // 2)
-    with_human = any('human' in figure['views'] for figure in images)
-    return {
-        'views': [(key, name) for key, name in VIEWS if with_human or key not in HUMAN_VIEWS],
-        'images': images,
-        'worst': list(worst.values()),
-        'sample': list(sample.values()),
-        'colors': {
-            'mask': pictures.MASK_COLOR,
-            'human': pictures.HUMAN_COLOR,
-            'box': pictures.BOX_COLOR,
-            'agreed': overlay.AGREED,
-            'extra': overlay.EXTRA,
-            'missed': overlay.MISSED,
-        },
     }
 
 
@@ -222,73 +239,40 @@ def headline_score(metrics: dict) -> dict | None:
     return {'number': number, 'missing': missing, 'bars': bars, 'details': details}
 
 
-def _first_drawn(
-    keys: Iterable[Any], draw: Callable[[Any], dict | None], number: int
-) -> dict[Any, dict]:
-    """Draw keys in turn until `number` worked; give up when far too many did not."""
-    drawn: dict[Any, dict] = {}
-    failures = 0
-    for key in keys:
-        if len(drawn) >= number or failures > 10 * number + 100:
-            break
-        figure = draw(key)
-        if figure is None:
-            failures += 1
-        else:
-            drawn[key] = figure
-    return drawn
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
 
 
-def load_template(name: str) -> Any:
-    """A page of ours as a Jinja2 template, with the filters `count` and `decimal`.
-
-    Raises:
-        ModuleNotFoundError: Jinja2 is not installed.
-    """
-    try:
-        import jinja2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'The HTML pages need Jinja2; install it with `pip install mal-mm[report]`.'
-        ) from error
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE_DIR),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters['count'] = lambda number: f'{number:,}'
-    environment.filters['decimal'] = lambda x, digits=3: '–' if x is None else f'{x:.{digits}f}'
-    return environment.get_template(name)
-
-
-def _skipped(pred: dict) -> Any:
-    return head_of(pred).get('skipped')
-
-
-def _provenance(pred: dict) -> list[tuple[str, str]]:
-    """Return what the labeler noted down about its run, as plain text."""
-    return [
-        (str(key).replace('_', ' '), f'{value:g}' if isinstance(value, float) else str(value))
-        for key, value in head_of(pred).items()
-        if isinstance(value, (str, int, float, bool)) and value != ''
-    ]
-
-
-def _refuse_foreign_folder(out_dir: Path) -> None:
-    folder = out_dir / 'images'
-    if folder.exists() and not (folder / MARKER).exists():
-        raise FileExistsError(
-            f"'{folder}' exists and was not written by a report, so it is left alone; "
-            'choose another output folder'
+def _photo_words(images: str, img_root: str | Path, out_dir: Path) -> str:
+    """Where the photos are, for the page and for who moves it."""
+    if images == LINK:
+        where = relative_address(img_root, out_dir)
+        return (
+            f'The photos are not in this folder but in {where}, as seen from it: both have to '
+            f'stay where they are, or write the page with --images {COPY} or {SMALL}.'
         )
+    small = f', at most {SMALL_SIDE} pixels large' if images == SMALL else ''
+    return f'This folder holds copies of the photos{small}; it can be moved as a whole.'
 
 
-def _move_into_place(build_dir: Path, out_dir: Path) -> Path:
+def _refuse_foreign_folders(out_dir: Path) -> None:
+    for name in FOLDERS:
+        folder = out_dir / name
+        if folder.exists() and not (folder / MARKER).exists():
+            raise FileExistsError(
+                f"'{folder}' exists and was not written by a report, so it is left alone; "
+                'choose another output folder'
+            )
+
+
+def _move_into_place(build_dir: Path, out_dir: Path) -> None:
     out_dir.mkdir(exist_ok=True)
-    if (out_dir / 'images').exists():
-        (out_dir / 'images').rename(build_dir / 'earlier')
-    (build_dir / 'images').rename(out_dir / 'images')
+    earlier = build_dir / 'earlier'
+    earlier.mkdir()
+    for name in FOLDERS:
+        if (out_dir / name).exists():
+            (out_dir / name).rename(earlier / name)
+        (build_dir / name).rename(out_dir / name)
     (build_dir / 'index.html').replace(out_dir / 'index.html')
-    return out_dir / 'index.html'

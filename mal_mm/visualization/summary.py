@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -15,6 +15,7 @@ from pycocotools import mask as mask_utils
 
 from mal_mm.evaluation import mask_iou
 from mal_mm.formats import annotation_to_rle, box_problem
+from mal_mm.formats.image_size import stated_size
 from mal_mm.formats.mal_fields import FLAG_MEANINGS, flag_of, quality_of, skip_reason
 
 # Sizes as COCO draws them, here by the area of the given box in px^2.
@@ -30,24 +31,34 @@ class ReviewData:
         images: image id -> COCO image.
         categories: category id -> name.
         annotations: N COCO annotations.
-        human: N annotations with a human mask, None where there is none.
+        with_human: whether human masks were given.
+        boxes: (N, 4) x, y, width and height in pixels.
         quality: (N,) `mal_quality` in [0, 1].
         box_area: (N,) px^2.
         fill: (N,) area of the mask over area of its box.
         iou: (N,) mask against human mask, in [0, 1].
         has_mask: (N,) bool, a segmentation that covers at least one pixel.
-        problems: annotation id or file name -> what is wrong with it.
+        masks: N run lengths in COCO's encoding, None where there is no mask.
+        human_masks: N of the human masks, likewise.
+        mask_sizes: image id -> (height, width) of its masks.
+        mask_problems: place of an annotation -> what is wrong with its mask.
+        problems: what cannot be shown -> why.
     """
 
     images: dict[Any, dict]
     categories: dict[Any, str]
     annotations: list[dict]
-    human: list[dict | None]
+    with_human: bool
+    boxes: np.ndarray
     quality: np.ndarray
     box_area: np.ndarray
     fill: np.ndarray
     iou: np.ndarray
     has_mask: np.ndarray
+    masks: list[str | None]
+    human_masks: list[str | None]
+    mask_sizes: dict[Any, tuple[int, int]] = field(default_factory=dict)
+    mask_problems: dict[int, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
     def category_name(self, annotation: dict) -> str:
@@ -57,7 +68,8 @@ class ReviewData:
 
     def size_hw(self, annotation: dict) -> tuple[int | None, int | None]:
         """Return height and width of the annotation's picture, None where the file omits it."""
-        return image_size(self.images.get(as_key(annotation.get('image_id')), {}))
+        width, height = stated_size(self.images.get(as_key(annotation.get('image_id')), {}))
+        return height, width
 
 
 def collect(pred: dict, gt: dict | None = None) -> ReviewData:
@@ -72,18 +84,24 @@ def collect(pred: dict, gt: dict | None = None) -> ReviewData:
     """
     annotations = [a for a in pred.get('annotations') or [] if isinstance(a, dict)]
     N = len(annotations)
+    boxes = np.array([_box(a.get('bbox')) for a in annotations], dtype=float).reshape(N, 4)
     data = ReviewData(
         images={as_key(image.get('id')): image for image in pred.get('images') or []},
         categories={as_key(c.get('id')): str(c.get('name')) for c in pred.get('categories') or []},
         annotations=annotations,
-        human=_human_masks(annotations, gt),
-        quality=np.array([quality_of(a) for a in annotations], dtype=float),
-        box_area=np.array([_box_area(a.get('bbox')) for a in annotations], dtype=float),
+        with_human=gt is not None,
+        boxes=boxes,
+        quality=np.array([_number(quality_of(a)) for a in annotations], dtype=float),
+        box_area=np.where((boxes[:, 2:] > 0).all(axis=1), boxes[:, 2] * boxes[:, 3], np.nan),
         fill=np.full(N, np.nan),
         iou=np.full(N, np.nan),
         has_mask=np.zeros(N, dtype=bool),
+        masks=[None] * N,
+        human_masks=[None] * N,
     )
-    for i, annotation in enumerate(annotations):
+    for i, (annotation, human) in enumerate(
+        zip(annotations, _human_masks(annotations, gt), strict=True)
+    ):
         height, width = data.size_hw(annotation)
         try:
             rle = annotation_to_rle(annotation, height, width)
@@ -91,10 +109,14 @@ def collect(pred: dict, gt: dict | None = None) -> ReviewData:
                 area = float(mask_utils.area(rle))
                 data.has_mask[i] = area > 0
                 data.fill[i] = area / data.box_area[i]
-            if data.human[i] is not None:
+                if area:
+                    _agree_on_size(data, annotation, rle)
+                    data.masks[i] = _text(rle['counts'])
+            if human is not None:
                 # A missing mask counts as 0, as in mal_mm.evaluation.
-                data.iou[i] = _iou_with_human(rle, data.human[i]) if rle else 0.0
+                data.iou[i], data.human_masks[i] = _against_human(rle, human, height, width)
         except ValueError as error:
+            data.mask_problems[i] = str(error)
             data.problems[f'annotation {annotation.get("id")}'] = str(error)
     return data
 
@@ -104,11 +126,11 @@ def as_key(value: Any) -> Any:
     return value if isinstance(value, (int, str, type(None))) else repr(value)
 
 
-def image_size(image: dict) -> tuple[int | None, int | None]:
-    """Return height and width of a COCO image, None where the file has none that can be."""
-    sides = image.get('height'), image.get('width')
-    height, width = (side if isinstance(side, int) and side > 0 else None for side in sides)
-    return height, width
+def images_with_boxes(data: ReviewData) -> list[Any]:
+    """Ids of the images that have boxes, in the file's order; then those that the file lacks."""
+    used = dict.fromkeys(as_key(a.get('image_id')) for a in data.annotations)
+    known = [key for key in data.images if key in used]
+    return known + [key for key in used if key not in data.images]
 
 
 def size_rows(data: ReviewData) -> list[dict]:
@@ -149,76 +171,46 @@ def flag_counts(data: ReviewData) -> list[tuple[str, str, int]]:
     return [(flag, FLAG_MEANINGS.get(flag, ''), n) for flag, n in counts.most_common()]
 
 
-def skip_groups(data: ReviewData, skipped: Any = None, examples: int = 6) -> list[dict]:
-    """Group what the labeler could not label by reason.
+def skip_groups(data: ReviewData, examples: int = 6) -> list[dict]:
+    """Group what the labeler could not label by reason: what `mal_skipped` says, else what is
+    wrong with the boxes of annotations without a mask.
 
     Args:
         data: the annotations.
-        skipped: a list of `mal_mm.formats.Skip`, of dicts (`reason` beside `annotation_id`,
-            `image_id` or `file_name`) or of plain reasons, or a dict from reason to a count or
-            a list of ids. None: what `mal_skipped` says, else what is wrong with the boxes of
-            annotations without a mask.
         examples: how many ids to name for each reason.
 
     Returns:
         Dicts of reason, count, examples (strings) and more (how many are not named), most
         frequent first.
     """
-    entries = _unmasked(data) if skipped is None else _skip_entries(skipped)
     counts: Counter[str] = Counter()
     names: dict[str, list[str]] = {}
-    for reason, number, which in entries:
+    for reason, which in _unmasked(data):
         # The values of one box would make each reason unique.
         reason = re.sub(r':? \[[^\]]*\]', '', reason)
-        counts[reason] += number
-        names.setdefault(reason, []).extend(which)
+        counts[reason] += 1
+        some = names.setdefault(reason, [])
+        if len(some) < examples:
+            some.append(which)
     return [
         {
             'reason': reason,
             'count': count,
-            'examples': names[reason][:examples],
-            'more': max(0, len(names[reason]) - examples),
+            'examples': names[reason],
+            'more': count - len(names[reason]),
         }
         for reason, count in counts.most_common()
     ]
 
 
-def _unmasked(data: ReviewData) -> Iterator[tuple[str, int, list[str]]]:
+def _unmasked(data: ReviewData) -> Iterator[tuple[str, str]]:
     categories = data.categories or None
     for annotation, has_mask in zip(data.annotations, data.has_mask, strict=True):
         reason = skip_reason(annotation)
         if has_mask and not reason:
             continue
         reason = reason or box_problem(annotation, data.images, categories) or 'no mask'
-        yield str(reason), 1, [f'annotation {annotation.get("id")}']
-
-
-def _skip_entries(skipped: Any) -> Iterator[tuple[str, int, list[str]]]:
-    if isinstance(skipped, dict):
-        for reason, value in skipped.items():
-            if isinstance(value, (list, tuple)):
-                yield str(reason), len(value), [f'annotation {v}' for v in value]
-            else:
-                number = _number(value)
-                yield str(reason), 0 if math.isnan(number) else int(number), []
-        return
-    for entry in skipped if isinstance(skipped, (list, tuple)) else []:
-        if is_dataclass(entry):
-            entry = asdict(entry)
-        if not isinstance(entry, dict):
-            yield str(entry), 1, []
-            continue
-        named = [
-            f'{label} {entry[key]}'
-            for key, label in (
-                ('annotation_id', 'annotation'),
-                ('id', 'annotation'),
-                ('file_name', 'file'),
-                ('image_id', 'image'),
-            )
-            if entry.get(key) is not None
-        ]
-        yield str(entry.get('reason') or 'no reason given'), 1, named[:1]
+        yield str(reason), f'annotation {annotation.get("id")}'
 
 
 def mean(values: np.ndarray) -> float | None:
@@ -254,21 +246,44 @@ def _human_masks(annotations: list[dict], gt: dict | None) -> list[dict | None]:
     ]
 
 
-def _iou_with_human(rle: dict, human: dict) -> float:
-    human_rle = annotation_to_rle(human, *rle['size'])
+def _agree_on_size(data: ReviewData, annotation: dict, rle: dict) -> None:
+    """All masks of an image are of one size, also where its record has none."""
+    key, size = as_key(annotation.get('image_id')), tuple(rle['size'])
+    if data.mask_sizes.setdefault(key, size) != size:
+        raise ValueError(
+            f'annotation {annotation.get("id")!r}: its mask is {size[0]} x {size[1]} (height x '
+            f'width), another one of the same image {data.mask_sizes[key][0]} x '
+            f'{data.mask_sizes[key][1]}'
+        )
+
+
+def _against_human(
+    rle: dict | None, human: dict, height: int | None, width: int | None
+) -> tuple[float, str | None]:
+    """IoU with the human mask, and the human mask's run lengths."""
+    human_rle = annotation_to_rle(human, *(rle['size'] if rle else (height, width)))
+    if human_rle is None:
+        return math.nan, None
     # Both were checked on the way here.
-    return math.nan if human_rle is None else float(mask_iou([rle], [human_rle], check=False)[0])
+    iou = float(mask_iou([rle], [human_rle], check=False)[0]) if rle else 0.0
+    return iou, _text(human_rle['counts'])
+
+
+def _text(counts: str | bytes) -> str:
+    return counts.decode('ascii') if isinstance(counts, bytes) else counts
 
 
 def _number(value: Any) -> float:
     """Return a finite float, NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
-    return float(value) if math.isfinite(value) else math.nan
-
-
-def _box_area(box: Any) -> float:
-    if not isinstance(box, (list, tuple)) or len(box) != 4:
+    try:
+        return float(value) if math.isfinite(value) else math.nan
+    except OverflowError:  # JSON's whole numbers have no bound
         return math.nan
-    width, height = _number(box[2]), _number(box[3])
-    return width * height if width > 0 and height > 0 else math.nan
+
+
+def _box(box: Any) -> list[float]:
+    if not isinstance(box, (list, tuple)) or len(box) != 4:
+        return [math.nan] * 4
+    return [_number(side) for side in box]

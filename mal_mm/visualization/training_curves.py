@@ -9,24 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..evaluation.run_log import Curve
+from .line_chart import smooth
 
 DEFAULT_KEYS = ('loss_mil', 'loss_crf', 'box_fill', 'mal/mIoU')
-
-
-def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred running mean; near the ends over the part of the window that is there.
-
-    Args:
-        values: (n,).
-        window: points in the mean, odd.
-
-    Returns:
-        (n,).
-    """
-    ones = np.ones(window)
-    sums = np.convolve(values, ones)[window // 2 :][: len(values)]
-    counts = np.convolve(np.ones(len(values)), ones)[window // 2 :][: len(values)]
-    return sums / counts
 
 
 def plot_runs(

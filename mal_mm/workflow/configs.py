@@ -15,6 +15,7 @@ from ..formats import atomic_write
 from ..formats.coco import CocoStream
 from ..phase2.class_check import check_heads
 from ..phase2.custom_data import OwnData, point_at, point_labeler_at
+from ..phase2.lvis_files import Forms
 from ..phase2.mask_file_check import check_evaluation, check_mask_file
 from ..phase2.val_file_check import check_annotation_ids
 from .options import Options
@@ -69,7 +70,9 @@ def build_configs(
     for name, train_ann in train_files.items():
         cfg = deepcopy(recipes['segmenter'])
         val = options.val_ann, options.val_img_root
-        configs[name] = point_at(cfg, train_ann, options.img_root, *val, classes)
+        # the masks of the labeler come in the form of the boxes
+        forms = Forms.of(options.gt_ann if name == 'segmenter_gt' else options.ann, val[0])
+        configs[name] = point_at(cfg, train_ann, options.img_root, *val, classes, forms)
     for name, cfg in configs.items():
         make_repeatable(cfg)
         user = options.labeler_options if name == 'labeler' else options.segmenter_options

@@ -18,11 +18,13 @@ from mmengine.config import Config
 
 from ..apis import MaskLabeler
 from ..compat.config_bases import find_config
-from ..formats import atomic_write, mal_fields, read_coco, write_coco, write_json
+from ..formats import atomic_write, mal_fields, read_json, write_json
 from ..formats.plain_file import sha256
+from ..formats.videos import read_annotations
 from ..labeling.choice import mean_fit
 from ..labeling.job import LabelingJob
 from ..labeling.summary import Summary
+from ..models.untrained_labeler import is_untrained
 from .configs import make_repeatable, write_config
 from .labeling_command import (
     finish,
@@ -40,8 +42,6 @@ LEAST_BOXES = 20
 # measured on one core of an x86-64 with AVX-512 bf16; elsewhere it may take three times as long
 _SECONDS_A_BOX = 0.12
 _SECONDS_AN_ITERATION = 0.2
-
-_OUTPUTS = {'instant': 'instant.json', 'training': 'labeler', 'trained': 'trained.json'}
 
 
 class TrainingError(RuntimeError):
@@ -62,15 +62,19 @@ class LabelRun:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.work_dir = args.work_dir
-        config = read_config(args.config, args.cfg_options)
-        if config.model.type != 'InstantLabeler':
-            raise ValueError(f'--config must be one of configs/mal/instant_*, got {args.config}')
-        self.instant = make_labeler(args, config)
+        self.names = {'instant': args.config}
+        self.names |= {f'also_{n}': name for n, name in enumerate(args.also or (), 1)}
+        self.outputs = {name: f'{name}.json' for name in self.names}
+        self.outputs |= {'training': 'labeler', 'trained': 'trained.json'}
+        self.instant, *others = (self._untrained(step) for step in self.names)
         self.job = self._job('instant', self.instant)
+        self.others = dict(zip(list(self.names)[1:], others, strict=True))
         self.work_dir.mkdir(parents=True, exist_ok=True)
         self.method = args.method
-        if self.method == 'auto' and self._boxes < LEAST_BOXES:
-            print(f'{self._boxes} boxes are too few to learn from: instant masks only')
+        # a labeler learns from all boxes of the file, also where few are drawn again
+        boxes = self.job.plan.count if args.redo else self._boxes
+        if self.method == 'auto' and boxes < LEAST_BOXES:
+            print(f'{boxes} boxes are too few to learn from: instant masks only')
             self.method = 'instant'
         self.state = RunState(
             self.work_dir,
@@ -78,10 +82,29 @@ class LabelRun:
                 ann=f'{args.ann.name} (sha256 {sha256(args.ann)[:16]})',
                 img_root=str(args.img_root.resolve()),
                 train_config=args.train_config,
-                identity={key: str(value) for key, value in self.job.identity.items()},
+                identity=_texts(self.job),
+                **{step: _texts(self._job(step, each)) for step, each in self.others.items()},
             ),
-            _OUTPUTS,
+            self.outputs,
         )
+
+    def _untrained(self, step: str) -> MaskLabeler:
+        """The labeler of a step that needs no training."""
+        name = self.names[step]
+        config = read_config(name, self.args.cfg_options if step == 'instant' else None)
+        option = '--config' if step == 'instant' else '--also'
+        if not is_untrained(config.model):
+            raise ValueError(
+                f'{option} must be of a labeler without training (configs/mal/instant_*, '
+                f'configs/mal/sam_*), got {name}'
+            )
+        learns = step == 'instant' and self.args.method != 'instant'
+        if learns and config.model.type != 'InstantLabeler':
+            raise ValueError(
+                f'--config {name} has no encoder to train a labeler with: add --method instant, '
+                f'or compare its masks with ours by --also {name}'
+            )
+        return make_labeler(self.args, config)
 
     @property
     def _boxes(self) -> int:
@@ -95,6 +118,7 @@ class LabelRun:
         lines = [
             f'{self._boxes} boxes. 1. Instant masks, about {_duration(instant)}: {self.args.out}'
         ]
+        lines += [f'Then those of {self.names[step]}, to compare.' for step in self.others]
         if self.method != 'instant':
             loop = Config.fromfile(find_config(self.args.train_config)).train_cfg
             wanted = max(self._boxes * loop.iters_per_box, loop.min_iters)
@@ -116,13 +140,18 @@ class LabelRun:
             start = time.time()
             summary = self._step('instant', lambda: self._label(self.job))
             self._copy_out('instant')
+            for step, labeler in self.others.items():
+                job = self._job(step, labeler)
+                self._step(step, lambda job=job, step=step: self._label(job, self._title(step)))
             if self.method != 'instant':
                 write_page(self.args)
                 print('the instant masks are there to look at meanwhile', flush=True)
                 self._step('training', lambda: self._train(lock))
                 self._step('trained', self._label_with_trained)
+            if self.others or self.method != 'instant':
                 self._choose()
-            if summary is None or self.method != 'instant':
+                summary = None
+            if summary is None:
                 summary = self._count()
             return finish(self.args, summary, time.time() - start)
 
@@ -152,7 +181,11 @@ class LabelRun:
         return result
 
     def _path(self, step: str) -> Path:
-        return self.work_dir / _OUTPUTS[step]
+        return self.work_dir / self.outputs[step]
+
+    def _title(self, step: str) -> str:
+        """What its masks are called."""
+        return f'{Path(self.names[step]).stem if step in self.others else step} masks'
 
     def _job(self, step: str, labeler: MaskLabeler) -> LabelingJob:
         return make_job(self.args, labeler, self._path(step))
@@ -198,12 +231,12 @@ class LabelRun:
     def _choose(self) -> None:
         """Keep the better masks, by what needs no truth."""
         fits = {
-            step: round(mean_fit(read_coco(self._path(step)), self.args.img_root), 4)
-            for step in ('instant', 'trained')
+            step: round(mean_fit(read_annotations(self._path(step)), self.args.img_root), 4)
+            for step in (*self.names, *(() if self.method == 'instant' else ('trained',)))
         }
-        best = 'trained' if self.method == 'train' else max(fits, key=fits.get)
-        said = ', '.join(f'{step} {fit:.3f}' for step, fit in fits.items())
-        print(f'how well masks fit boxes and colours: {said}; kept: {best}')
+        best = 'trained' if self.method == 'train' else max(fits, key=fits.__getitem__)
+        said = ', '.join(f'{self._title(step)} {fit:.3f}' for step, fit in fits.items())
+        print(f'how well masks fit boxes and colours: {said}; kept: {self._title(best)}')
         choice = dict(method=self.args.method, kept=best, fit=fits)
         write_json(choice, self.work_dir / 'choice.json')
         self._write_chosen(best, choice)
@@ -215,22 +248,26 @@ class LabelRun:
 
     def _write_chosen(self, step: str, choice: dict) -> None:
         """The masks that were kept, and why, in place of the first ones."""
-        data = read_coco(self._path(step))
-        fits = ', '.join(f'{name} {fit:.3f}' for name, fit in choice['fit'].items())
-        kept = f'{step} masks (how well masks fit boxes and colours: {fits})'
+        data = read_json(self._path(step))
+        fits = ', '.join(f'{self._title(name)} {fit:.3f}' for name, fit in choice['fit'].items())
+        kept = f'{self._title(step)} (how well masks fit boxes and colours: {fits})'
         data[mal_fields.HEAD] = {**mal_fields.head_of(data), 'kept': kept, 'choice': choice}
-        write_coco(data, self.args.out)
+        write_json(data, self.args.out)
 
     def _count(self) -> Summary:
         """What is in the file that was written."""
         summary = Summary()
-        for place, annotation in enumerate(read_coco(self.args.out)['annotations']):
+        for place, annotation in enumerate(read_annotations(self.args.out)['annotations']):
             summary.annotations += 1
             if mal_fields.was_labelled(annotation):
                 summary.add(annotation, place, annotation)
             else:
                 summary.passed += 1
         return summary
+
+
+def _texts(job: LabelingJob) -> dict[str, str]:
+    return {key: str(value) for key, value in job.identity.items()}
 
 
 def _duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
@@ -20,11 +21,12 @@ from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
 from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
-from ..formats.coco import read_coco
+from ..formats.review_marks import read_marks
 from ..labeling.batch_size import find_batch_size
 from ..labeling.job import LabelingJob
 from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
+from ..labeling.review import check_redo
 from ..labeling.summary import Summary
 
 
@@ -32,6 +34,11 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     check_places(args.img_root, {'--out': args.out, '--summary': args.summary})
     check_machine(args)
+    if args.redo and (args.only_missing or getattr(args, 'boxes', None)):
+        raise ValueError(
+            '--redo draws masks again that a review has marked; leave out --only-missing and '
+            '--boxes, which choose other ones'
+        )
     for name, values, low, high in (
         ('--min-quality', [args.min_quality], 0, 1),
         ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
@@ -83,7 +90,7 @@ def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
     return config
 
 
-def drawing_options(args: argparse.Namespace) -> dict[str, object]:
+def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
     """What mal_mm_cli/labeling_options.py asks about drawing, as arguments of MaskLabeler."""
     return dict(
         network=args.network,
@@ -103,7 +110,7 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
-    instant = {}
+    instant: dict[str, Any] = {}
     if checkpoint is None:
         instant = dict(weights=args.weights, download=args.download or ask)
     labeler = MaskLabeler(
@@ -135,21 +142,32 @@ def make_job(
         out: file to write; None: `args.out`.
         detections: see LabelingJob.
     """
-    return make_file_job(
+    marks = read_marks(args.redo) if args.redo else None
+    job = make_file_job(
         labeler,
         args.ann,
         args.img_root,
         out or args.out,
-        Selection(args.only_missing, args.categories and frozenset(args.categories)),
+        Selection(args.only_missing, args.categories and frozenset(args.categories), marks),
         Output(args.min_quality, args.polygons),
         args.threads,
         detections,
     )
+    _describe_redo(job)
+    return job
+
+
+def _describe_redo(job: LabelingJob) -> str | None:
+    """What a review has chosen, in a sentence; ValueError where that is nothing."""
+    found = len(job.plan.places) + len(job.plan.skips)
+    return None if not job.redo else check_redo(job.redo, found, job.ann)
 
 
 def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary | None:
     """Do a job behind a progress bar, and say in a few lines what came out."""
     start, ranks = time.time(), get_world_size()
+    if job.redo and get_rank() == 0:
+        print(_describe_redo(job))
     for warning in job.plan.survey() if get_rank() == 0 else ():
         print(f'warning: {warning}', file=sys.stderr)
     bar = tqdm(
@@ -175,6 +193,11 @@ def run_job(job: LabelingJob, resume: bool, title: str = 'labeling') -> Summary 
         f'{summary.ignored} below --min-quality, '
         f'{summary.passed} passed through untouched, {len(summary.skips)} skipped'
     )
+    if summary.same:
+        print(
+            f'{summary.same} of the masks drawn again came out as they were; for other ones '
+            'change a setting or the labeler'
+        )
     if summary.masks:
         shares = [f'{100 * count / summary.masks:.0f}' for count in summary.qualities]
         print(f'quality 0 to 1 in tenths, % of the masks: {" ".join(shares)}')
@@ -202,8 +225,10 @@ def write_page(args: argparse.Namespace) -> None:
     if args.report:
         from ..visualization.report import write_report
 
-        page = write_report(read_coco(args.out), args.img_root, args.report)
-        print(f'wrote {page}', flush=True)
+        page = write_report(args.out, args.img_root, args.report)
+        print(f'wrote {page.path}', flush=True)
+        if not page.photos:
+            print(page.why_empty(args.img_root), file=sys.stderr)
 
 
 def ask(question: str) -> bool:

@@ -11,9 +11,12 @@ from typing import Any
 import torch
 
 from ..formats import AnnotationError, index_images, read_coco
+from ..formats.coco import CocoStream
 from ..formats.mask_check import mask_problem
+from ..formats.paths import image_file_name, resolve_under
 from ..formats.plain_file import sha256
 from ..phase2.custom_data import check_same_classes, class_names
+from ..phase2.lvis_files import check_federated, dataset_type, is_federated
 
 # What the steps leave in the work dir, the decisive one first; a restart removes it.
 OUTPUTS = {
@@ -97,6 +100,8 @@ class Options:
                 check_same_classes(path, classes, self.ann)
                 check_images(path, self.val_img_root if path == self.val_ann else None)
                 check_human_masks(path)
+        if self.val_ann is not None and is_federated(self.val_ann):
+            check_federated(self.val_ann)
         return classes
 
     def _refuse_own_files(self) -> None:
@@ -144,7 +149,7 @@ class Options:
 
 
 def check_images(ann: Path, img_root: Path | None = None) -> None:
-    """Refuse images that MMDetection's CocoDataset cannot find.
+    """Refuse images that segmenters cannot find.
 
     Args:
         ann: a COCO-style file.
@@ -153,14 +158,10 @@ def check_images(ann: Path, img_root: Path | None = None) -> None:
     Raises:
         AnnotationError: one has no file name, or is not there.
     """
-    for image in read_coco(ann)['images']:
-        name = image.get('file_name')
-        if not name:
-            raise AnnotationError(
-                f'{ann}: image {image.get("id")!r} has no `file_name`, by which segmenters find '
-                'it; add it to each (LVIS: folder and name of its `coco_url`)'
-            )
-        if img_root is not None and not (img_root / name).is_file():
+    dataset_type(ann)
+    for image in CocoStream(ann).value['images'] if img_root is not None else ():
+        name = image_file_name(image)
+        if not resolve_under(img_root, name).is_file():
             raise AnnotationError(
                 f'{ann}: image {name!r} is not in {img_root}; evaluation needs all of them'
             )
@@ -188,7 +189,7 @@ def check_human_masks(ann: Path) -> None:
         if image is None:
             raise AnnotationError(
                 f'{ann}: annotation {annotation.get("id")!r} belongs to no image of the file '
-                f'(image_id {image_id!r}); mend it'
+                f'(image_id {image_id!r}); fix it'
             )
         problem = mask_problem(annotation, image)
         if problem:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from ..evaluation.average_precision import AP_NAMES
+from ..evaluation.retention import LVIS_NAMES
 from ..evaluation.run_log import read_curves
 from ..formats import atomic_write
 from ..labeling.summary import BINS
 from ..version import __version__
-from ..visualization.report import load_template
-from ..visualization.training_curves import plot_runs
-from .state import RunState
+from ..visualization.line_chart import line_chart
+from ..visualization.pages import load_template
+from .state import DONE, FAILED, RUNNING, STOPPED, RunState
 
 PAGE = 'index.html'
 _AP_ROWS = (('mal', "the labeler's masks"), ('gt', 'human masks'))
 _SEGMENTERS = {"the labeler's masks": 'segmenter', 'human masks': 'segmenter_gt'}
-_SEGMENTER_KEYS = ('loss', 'coco/segm_mAP')
+_LABELER_KEYS = ('loss_mil', 'loss_crf', 'box_fill', 'mal/mIoU')
+_SEGMENTER_KEYS = ('loss', 'coco/segm_mAP', 'lvis/segm_AP')
 
 
 @cache
@@ -49,22 +48,30 @@ def write_page(
     Raises:
         ModuleNotFoundError: Jinja2 is not installed.
     """
+    steps = {name: {'name': name, 'title': titles[name], **state.steps[name]} for name in titles}
     histogram = numbers.get('labeling', {}).get('quality_histogram', [])
+    measured = {
+        name
+        for kinds in numbers.get('ap', {}).values()
+        for scores in kinds.values()
+        for name in scores
+    }
     page = page_template().render(
         version=__version__,
         name=work_dir.resolve().name,
         arguments={key: value for key, value in state.arguments.items() if value},
-        steps=[{'name': name, 'title': titles[name], **state.steps[name]} for name in titles],
+        steps=list(steps.values()),
         numbers=numbers,
         evaluates=bool(state.arguments.get('val_ann')),
-        ap_names=AP_NAMES,
+        ap_names=[*AP_NAMES, *(each for each in LVIS_NAMES if each in measured)],
         ap_rows=_AP_ROWS,
         report='report/index.html' if (work_dir / 'report' / 'index.html').is_file() else None,
-        labeler_curves=_curves({'labeler': work_dir / 'labeler'}),
-        segmenter_curves=_curves(
+        labeler_charts=_charts({'labeler': work_dir / 'labeler'}, _LABELER_KEYS),
+        segmenter_charts=_charts(
             {name: work_dir / folder for name, folder in _SEGMENTERS.items()}, _SEGMENTER_KEYS
         ),
-        quality_chart=_picture(_quality_figure(histogram)) if any(histogram) else None,
+        quality_bins=_bins(histogram) if any(histogram) else None,
+        why_nothing=lambda name, what: _why_nothing(steps.get(name), what),
     )
     path = work_dir / PAGE
     with atomic_write(path) as file:
@@ -72,31 +79,40 @@ def write_page(
     return path
 
 
-def _curves(work_dirs: Mapping[str, Path], keys: Sequence[str] | None = None) -> str | None:
-    """Curves of the runs that have begun, as a picture; None where there is nothing to show."""
+def _charts(work_dirs: Mapping[str, Path], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Curves of the runs that have begun, a chart for each key that they have logged."""
     runs = {}
     for name, work_dir in work_dirs.items():
-        try:
+        with suppress(ValueError):  # not begun
             runs[name] = read_curves(work_dir)
-        except ValueError:  # not begun
-            continue
-    known = {key for curves in runs.values() for key in curves}
-    try:
-        return _picture(plot_runs(runs, keys and [key for key in keys if key in known]))
-    except ValueError:  # none of the keys
-        return None
+    charts = [
+        line_chart(key, {name: curves[key] for name, curves in runs.items() if key in curves})
+        for key in keys
+    ]
+    return [chart for chart in charts if chart]
 
 
-def _quality_figure(counts: Sequence[int]) -> Figure:
-    figure = Figure((8, 2.6), layout='constrained')
-    axes = figure.subplots()
-    axes.bar([(n + 0.5) / BINS for n in range(BINS)], counts, width=0.9 / BINS, color='C3')
-    axes.set(xlabel='quality', ylabel='masks', xlim=(0, 1))
-    axes.grid(axis='y', alpha=0.3)
-    return figure
+def _bins(counts: Sequence[int]) -> list[dict[str, float]]:
+    """The quality histogram of labeling, as the chart of it takes it."""
+    return [{'low': n / BINS, 'high': (n + 1) / BINS, 'count': c} for n, c in enumerate(counts)]
 
 
-def _picture(figure: Figure) -> str:
-    file = io.BytesIO()
-    figure.savefig(file, format='png', dpi=120)
-    return f'data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}'
+def _why_nothing(step: Mapping[str, Any] | None, what: str) -> str:
+    """Why a step has nothing to show, in a sentence.
+
+    Args:
+        step: see RunState; None where the run has no such step.
+        what: what is missing, such as 'curves'.
+    """
+    if step is None:
+        return f'No {what}: this run has no such step.'
+    name, log = step['name'], f' Its log is {step["log"]}.' if step.get('log') else ''
+    if step['status'] == FAILED:
+        return f'No {what}: step {name!r} ended with exit status {step["exit_status"]}.{log}'
+    if step['status'] == STOPPED:
+        return f'No {what} yet: step {name!r} was interrupted; the same command goes on.{log}'
+    if step['status'] == RUNNING:
+        return f'No {what} yet: step {name!r} is at work, or was killed.{log}'
+    if step['status'] == DONE:
+        return f'No {what}: step {name!r} is done, but has left none.{log}'
+    return f'No {what} yet: step {name!r} has not begun.'

@@ -88,12 +88,12 @@ def _signals_held_back() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in arrived:
-            signal.raise_signal(number)
+        for came in arrived:
+            signal.raise_signal(came)
 
 
 def _wait(process: subprocess.Popen) -> int:
-    # In pieces: Python heeds a signal that arrives just before an endless wait only after it.
+    # In pieces: Python reacts to a signal that arrives just before an endless wait only after it.
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=1)
@@ -121,7 +121,7 @@ class _Sinks:
             while self.log is not None and rest:
                 rest = rest[self.log.write(rest) :]
         except OSError as error:
-            name, self.log = self.log.name, None
+            name, self.log = getattr(self.log, 'name', ''), None
             self.show(
                 f'\nrun_two_phase: the log {name} cannot be written ({error.strerror}); the step '
                 'goes on without it\n'.encode()

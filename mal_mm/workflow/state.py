@@ -20,7 +20,7 @@ WAITING, RUNNING, DONE, FAILED, STOPPED = 'waiting', 'running', 'done', 'failed'
 
 
 class RefusedError(RuntimeError):
-    """The run cannot start as asked; says why and the cure."""
+    """The run cannot start as asked; says why and how to fix it."""
 
 
 class RunState:

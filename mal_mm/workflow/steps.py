@@ -12,6 +12,7 @@ from pathlib import Path
 from .options import OUTPUTS as OUTPUTS
 from .options import Options
 
+NO_PICTURE = 3  # exit status of make_report.py: the page is there, without a single picture
 SKIPPED_SOME = 3  # exit status of generate_pseudo_masks.py: some boxes could not be labelled
 
 
@@ -88,9 +89,10 @@ class Planner:
         steps.append(
             Step(
                 'report',
-                'Draw masks to look through',
+                'Draw masks to review',
                 self._report,
                 frozenset(masks | human),
+                lambda status: status in (0, NO_PICTURE),
             )
         )
         steps.append(

@@ -159,7 +159,7 @@ def test_without_them_it_says_where_they_are_sought(tmp_path, monkeypatch):
     for size, name in (('small', 'vits14'), ('base', 'vitb14'), ('large', 'vitl14')):
         with pytest.raises(CheckpointError, match=f'dinov2_{name}_pretrain.pth are not on this'):
             MaskLabeler.instant(size)
-    with pytest.raises(CheckpointError, match=rf'sought in {tmp_path}\)'):
+    with pytest.raises(CheckpointError, match=rf'searched in {tmp_path}\)'):
         MaskLabeler.instant(weights=tmp_path)
 
 

@@ -154,12 +154,12 @@ def test_checkpoint_of_another_architecture_is_refused_and_leaves_the_model_alon
 
 
 def test_check_state_dict_passes_what_fits(model):
-    check_state_dict(model, model.state_dict(), 'here', 'no cure needed')
+    check_state_dict(model, model.state_dict(), 'here', 'nothing to fix')
 
 
 def test_long_lists_of_tensors_are_cut(model):
     with pytest.raises(CheckpointError, match=r'7 missing \(0.weight, 0.bias, 1.weight, \.\.\.\)'):
-        check_state_dict(model, {}, 'here', 'cure')
+        check_state_dict(model, {}, 'here', 'fix')
 
 
 def test_refusals_are_one_line(tmp_path):

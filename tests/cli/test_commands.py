@@ -48,6 +48,8 @@ def test_the_list_names_each_command_in_a_line(capsys):
         ('import', 2, "'import' is one of: import nvlabs, import maskdino, import dinov2"),
         ('label', 2, 'the following arguments are required: --ann, --img-root, --out'),
         ('label --ann no.json --img-root . --out o.json', 1, 'no.json'),
+        ('convert no.json out.json', 1, 'no.json: no such file'),
+        ('convert only.json', 1, 'expected [FORMAT] SOURCE OUT.json'),
         ('label --ann no.json --img-root nowhere --out o.json', 1, '--img-root nowhere is no'),
         ('generate mal_mm::mal/no.py --ann a --img-root . --out o', 1, "no config 'mal/no.py'"),
         ('generate mal_mm::mal/vit_mae_base.py --ann a --img-root . --out o', 1, 'CHECKPOINT'),

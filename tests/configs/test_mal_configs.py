@@ -21,7 +21,8 @@ from mal_mm.reproduce.paper_figures import figure
 from mal_mm.samples import make_shapes
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / 'configs' / 'mal'
-TRAINED = sorted(set(CONFIG_DIR.glob('*.py')) - set(CONFIG_DIR.glob('instant_*.py')))
+UNTRAINED = {*CONFIG_DIR.glob('instant_*.py'), *CONFIG_DIR.glob('sam_*.py')}
+TRAINED = sorted({*CONFIG_DIR.glob('*.py')} - UNTRAINED)
 
 
 @pytest.fixture
@@ -260,10 +261,6 @@ def test_docstrings_state_the_papers_hours():
 
 
 # -- every config at reduced size -----------------------------------------------------------------
-
-
-# an instant labeler is not trained; tests/models/test_instant_labeler.py
-TRAINED = sorted(path for path in CONFIG_DIR.glob('*.py') if not path.name.startswith('instant_'))
 
 
 @pytest.mark.filterwarnings('ignore:.*use_reentrant')

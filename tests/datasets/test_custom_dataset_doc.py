@@ -1,6 +1,5 @@
 """The examples of docs/custom_dataset.md, run as they stand there."""
 
-import json
 import re
 import shutil
 
@@ -75,18 +74,6 @@ def test_xml_becomes_a_coco_file(example, mine, xml):
     ]
     assert [each['iscrowd'] for each in data['annotations']] == [0, 1]
     assert data['categories'] == [{'id': 1, 'name': 'cat'}, {'id': 2, 'name': 'dog'}]
-
-
-def test_yolo_becomes_a_coco_file(example, mine):
-    write_image(mine / 'images' / 'train' / 'a.jpg')
-    write_image(mine / 'images' / 'b.jpg')
-    (mine / 'labels' / 'train').mkdir(parents=True)
-    (mine / 'labels' / 'train' / 'a.txt').write_text('1 0.5 0.5 0.5 0.25\n0 0.25 0.5 0.5 1\n')
-    exec(example('data.yaml'), {})
-    found = boxes(mine / 'train.json')
-    assert found == [(2, 2, [15, 15, 30, 10]), (2, 1, [0, 0, 30, 40])]
-    images = json.loads((mine / 'train.json').read_text())['images']
-    assert images[1] == {'id': 2, 'file_name': 'train/a.jpg', 'width': 60, 'height': 40}
 
 
 def test_the_configs_read_xml_with_own_classes(example, mine, xml, repo_root):

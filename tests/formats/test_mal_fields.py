@@ -17,6 +17,7 @@ NAMES = (
     mal_fields.FLAG,
     mal_fields.SKIPPED,
     mal_fields.POLYGON_IOU,
+    mal_fields.HUMAN,
     mal_fields.EMPTY_MASK,
     mal_fields.LOW_QUALITY,
 )
@@ -52,7 +53,6 @@ def test_what_is_written_is_read_back():
     mal_fields.clear(annotation)
     assert annotation == {
         'id': 3,
-        'ignore': 1,
         'note': 'mine',
         'segmentation': [[1, 2]],
         'area': 4,

@@ -12,7 +12,7 @@ from tiny_labeler import random_inputs
 from mal_mm.checkpoints.loading import CheckpointError
 from mal_mm.geometry import draw_box_masks
 from mal_mm.instant import vote_and_walk
-from mal_mm.models.instant_labeler import gains_by_bf16
+from mal_mm.models.untrained_labeler import gains_by_bf16
 
 
 @pytest.fixture(scope='module')
@@ -91,10 +91,11 @@ def test_predict_attaches_probabilities_inside_the_box(labeler, inputs):
         assert (probs[0][draw_box_masks(box[None], CROP_SIZE, CROP_SIZE)[0] == 0] == 0).all()
 
 
-def test_tensor_mode_gives_the_tokens_and_there_is_no_training(labeler, inputs):
-    assert torch.equal(labeler(inputs, mode='tensor'), labeler.encode(inputs['images']))
+def test_tensor_mode_gives_the_maps_and_there_is_no_training(labeler, inputs):
+    maps = labeler.predict_maps(inputs['images'], inputs['crop_boxes'])
+    assert torch.equal(labeler(inputs, mode='tensor'), maps)
     with pytest.raises(
-        ValueError, match=r"got 'loss'; an InstantLabeler is not trained: .*small_"
+        ValueError, match=r"got 'loss'; .* InstantLabeler is not trained: .*small_"
     ):
         labeler(inputs, mode='loss')
 

@@ -68,10 +68,8 @@ def test_what_fits_passes(segmenter, recipe):
 def test_a_head_that_counts_other_classes_is_named(segmenter, recipe, key, number):
     cfg = segmenter(recipe)
     cfg.merge_from_dict({key: number})
-    cure = f'--cfg-options {key}={len(CATEGORIES)}'
-    with pytest.raises(
-        AnnotationError, match=rf'{key} is {number}, but .* classes .*: say {cure}'
-    ):
+    fix = f'--cfg-options {key}={len(CATEGORIES)}'
+    with pytest.raises(AnnotationError, match=rf'{key} is {number}, but .* classes .*: say {fix}'):
         check_mask_file(cfg)
 
 

@@ -12,7 +12,6 @@ from PIL import Image
 
 from mal_mm.datasets import LoadAnyImage
 from mal_mm.labeling.image_io import read_image as read_for_labeling
-from mal_mm.visualization.pictures import read_image as read_for_report
 from mal_mm_runtime.image_file import decode_image, without_addresses
 
 H, W = 12, 17
@@ -100,7 +99,6 @@ FILES = {
 }
 READERS = {
     'labeling': read_for_labeling,
-    'report': read_for_report,
     'training': lambda path: load(LoadAnyImage(imdecode_backend='pillow'), path),
     'phase 2': lambda path: load(LoadAnyImage(), path),
 }

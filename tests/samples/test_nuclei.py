@@ -1,10 +1,9 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import call
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -18,15 +17,10 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 DATA = TOOLS / 'sample_data' / 'nuclei'
 
 
-def run_tool(tool, *args, cwd):
-    command = [sys.executable, str(tool), *map(str, args)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-
-
 @pytest.fixture(scope='module')
 def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp('nuclei')
-    done = run_tool(TOOLS / 'make_sample_dataset.py', 'nuclei', 'here', cwd=folder)
+    done = call('samples', 'nuclei', 'here', cwd=folder)
     assert done.returncode == 0, done.stderr
     assert 'train: 2 images, 95 boxes' in done.stdout
     assert 'unseen: 2 images, 30 boxes' in done.stdout

@@ -1,23 +1,11 @@
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from in_process import call
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'evaluate_pseudo_masks.py'
-
-
-def run_tool(cwd, *arguments):
-    return subprocess.run(
-        [sys.executable, TOOL, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding='utf-8',
-        timeout=120,
-    )
 
 
 def load_tool():
@@ -59,7 +47,9 @@ def folder(tmp_path):
 
 
 def test_the_tool_prints_a_table_and_writes_the_numbers(folder):
-    done = run_tool(folder, 'pred.json', 'gt.json', '--out', 'metrics.json', '--per-class')
+    done = call(
+        'evaluate', 'pred.json', 'gt.json', '--out', 'metrics.json', '--per-class', cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if 'class-mean' in line)
@@ -84,15 +74,6 @@ def test_the_tool_prints_a_table_and_writes_the_numbers(folder):
         'metrics.json',
         'pred.json',
     ]
-
-
-def test_a_refusal_is_one_line_and_exit_status_one(folder):
-    done = run_tool(folder, 'pred.json', 'nowhere.json')
-    assert done.returncode == 1
-    assert 'Traceback' not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith(
-        'evaluate_pseudo_masks: nowhere.json: no such annotation file'
-    )
 
 
 def test_help_explains_the_exit_status(capsys):

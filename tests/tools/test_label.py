@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from sharp_labeler import blotches
 from tiny_labeler import ARCH
 
 from mal_mm.formats import read_coco
+from mal_mm_cli import label
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 LABEL = REPO_ROOT / 'tools' / 'label.py'
@@ -229,3 +231,46 @@ def test_killed_at_five_moments_it_ends_with_the_same_file(finished, workplace, 
     assert np.isclose(
         *(data['mal_mm']['choice']['fit']['trained'] for data in (ours, theirs)), atol=0
     )
+
+
+def label_here(workplace: Path, out: Path, *options: object) -> int:
+    """The command in this process."""
+    parser = argparse.ArgumentParser()
+    label.add_arguments(parser)
+    args = parser.parse_args([*command(workplace, out)[2:], *map(str, options)])
+    label.check(args, parser)
+    return label.run(args)
+
+
+def test_labelers_without_training_are_compared_and_the_best_is_kept(workplace, tmp_path, capsys):
+    other = Config.fromfile(workplace / 'instant.py')
+    other.model.update(rounds=1)
+    other.model.test_cfg.update(refine='none', carve_holes=False)
+    other.dump(tmp_path / 'other.py')
+    out = tmp_path / 'masks.json'
+    options = ('--method', 'instant', '--also', tmp_path / 'other.py')
+    assert label_here(workplace, out, *options) == 0
+    work_dir = tmp_path / 'masks.json.work'
+    choice = json.loads((work_dir / 'choice.json').read_text())
+    fits = choice['fit']
+    assert fits.keys() == {'instant', 'also_1'} and len({*fits.values()}) == 2
+    kept = max(fits, key=fits.get)
+    assert choice['kept'] == kept
+    chosen = read_coco(work_dir / f'{kept}.json')['annotations']
+    assert read_coco(out)['annotations'] == chosen
+    said = capsys.readouterr().out
+    assert f'Then those of {tmp_path / "other.py"}, to compare.' in said
+    assert f'other masks {fits["also_1"]:.3f}' in said
+    # again: all is done, and the file the same
+    before = out.read_bytes()
+    assert label_here(workplace, out, *options) == 0
+    assert 'also_1: done before' in capsys.readouterr().out
+    assert out.read_bytes() == before
+
+
+def test_a_labeler_without_an_encoder_of_ours_is_compared_not_learned_from(workplace, tmp_path):
+    sam = 'mal_mm::mal/sam_vit_base.py'
+    with pytest.raises(ValueError, match=f'compare its masks with ours by --also {sam}'):
+        label_here(workplace, tmp_path / 'masks.json', '--config', sam)
+    with pytest.raises(ValueError, match='--also must be of a labeler without training'):
+        label_here(workplace, tmp_path / 'masks.json', '--also', workplace / 'train.py')

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mal_mm.version import __version__
+
 SOURCES = (
     'LICENSE',
     'MANIFEST.in',
     'README.md',
     'configs',
     'mal_mm',
+    'mal_mm_cli',
     'model-index.yml',
     'pyproject.toml',
     'requirements',
@@ -63,17 +66,15 @@ def sdist(source_tree) -> Path:
 
 
 @pytest.fixture(scope='module')
-def wheels(source_tree, sdist, tmp_path_factory) -> dict[str, Path]:
-    """A wheel built from the checkout, another built from the sdist."""
+def wheel(sdist, tmp_path_factory) -> Path:
+    """Built from the sdist, which therefore lacks nothing that a wheel needs."""
     unpacked = tmp_path_factory.mktemp('sdist')
     with tarfile.open(sdist) as archive:
         archive.extractall(unpacked, filter='data')
-    (sdist_tree,) = unpacked.iterdir()
-    wheels = {}
-    for name, tree in (('checkout', source_tree), ('sdist', sdist_tree)):
-        build(tree, '--wheel')
-        (wheels[name],) = (tree / 'dist').glob('*.whl')
-    return wheels
+    (tree,) = unpacked.iterdir()
+    build(tree, '--wheel')
+    (path,) = (tree / 'dist').glob('*.whl')
+    return path
 
 
 def build(tree: Path, kind: str) -> None:
@@ -89,37 +90,28 @@ def files_below(root: Path, pattern: str = '*') -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('origin', ['checkout', 'sdist'])
-def test_a_wheel_holds_modules_configs_tools_and_package_data(wheels, source_tree, origin):
-    with zipfile.ZipFile(wheels[origin]) as wheel:
-        names = set(wheel.namelist())
-        modes = {info.filename: info.external_attr >> 16 for info in wheel.infolist()}
+def test_a_wheel_holds_modules_configs_tools_and_package_data(wheel, source_tree):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
     package = source_tree / 'mal_mm'
-    expected = {f'mal_mm/{name}' for name in files_below(package, '*.py')}
-    templates = package / 'visualization' / 'templates'
-    expected |= {f'mal_mm/visualization/templates/{name}' for name in files_below(templates)}
-    expected.add('mal_mm/reproduce/paper_figures.yml')
+    # everything in the package is meant to be there: code, templates, data, py.typed
+    expected = {f'mal_mm/{name}' for name in files_below(package)}
+    expected |= {f'mal_mm_cli/{name}' for name in files_below(source_tree / 'mal_mm_cli')}
     for folder in ('configs', 'tools'):
         expected |= {f'mal_mm/.mim/{folder}/{name}' for name in files_below(source_tree / folder)}
     expected.add('mal_mm/.mim/model-index.yml')
     assert expected - names == set()
-    assert all(name.startswith(('mal_mm/', 'mal_mm-')) for name in names)
+    assert all(name.startswith(('mal_mm/', 'mal_mm_cli/', 'mal_mm-')) for name in names)
     assert any(name.endswith('.dist-info/licenses/LICENSE') for name in names)
     assert modes['mal_mm/.mim/tools/dist_train.sh'] & 0o111
 
 
 @pytest.mark.slow
-def test_the_two_wheels_hold_the_same_files(wheels):
-    lists = [sorted(zipfile.ZipFile(wheel).namelist()) for wheel in wheels.values()]
-    assert lists[0] == lists[1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('origin', ['checkout', 'sdist'])
-def test_an_installed_wheel_resolves_mal_mm_bases_and_runs_its_tools(wheels, origin, tmp_path):
+def test_an_installed_wheel_resolves_mal_mm_bases_and_runs_its_commands(wheel, tmp_path):
     site = tmp_path / 'site'
     pip = (sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index')
-    run(*pip, '--target', site, wheels[origin])
+    run(*pip, '--target', site, wheel)
     config = tmp_path / 'mine.py'
     config.write_text("_base_ = 'mal_mm::mal/vit_mae_base.py'\n")
     # PYTHONPATH comes before the editable install that the tests run in
@@ -130,11 +122,20 @@ def test_an_installed_wheel_resolves_mal_mm_bases_and_runs_its_tools(wheels, ori
     assert Path(found) == site / 'mal_mm' / '.mim' / 'configs' / 'mal' / 'vit_mae_base.py'
     assert model == 'MaskAutoLabeler'
 
-    help_text = run(
-        sys.executable, site / 'mal_mm/.mim/tools/train.py', '-h', env=environment, cwd=tmp_path
-    )
+    command = (sys.executable, site / 'bin' / 'mal-mm')
+    assert run(*command, '--version', env=environment, cwd=tmp_path) == f'{__version__}\n'
+    script = site / 'mal_mm/.mim/tools/train.py'
+    help_text = run(sys.executable, script, '-h', env=environment, cwd=tmp_path)
     assert '--auto-scale-lr' in help_text
     assert '--gpus' not in help_text  # else `mim train` would pass it
+
+
+@pytest.mark.slow
+def test_the_version_is_the_same_everywhere(repo_root):
+    cited = yaml.safe_load((repo_root / 'CITATION.cff').read_text())['version']
+    changes = (repo_root / 'CHANGELOG.md').read_text()
+    newest = re.search(r'^## (\S+)', changes, re.MULTILINE)[1]
+    assert cited == newest == __version__
 
 
 @pytest.fixture(scope='module')
@@ -186,6 +187,7 @@ def test_the_model_index_names_configs_that_exist(repo_root):
         assert model['In Collection'] in collections
 
 
+@pytest.mark.slow
 def test_pre_commit_and_ci_run_the_same_ruff(repo_root):
     dev = (repo_root / 'requirements' / 'dev.txt').read_text()
     hooks = (repo_root / '.pre-commit-config.yaml').read_text()

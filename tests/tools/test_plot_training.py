@@ -1,7 +1,5 @@
 import importlib.util
 import json
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -28,11 +26,9 @@ def tool(repo_root):
     return module
 
 
-def test_the_picture_lies_in_the_first_work_dir(repo_root, folder):
-    command = [sys.executable, str(repo_root / 'tools' / 'analysis' / 'plot_training.py')]
-    done = subprocess.run([*command, 'one', 'two'], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == 'one/training.png'
+def test_the_picture_lies_in_the_first_work_dir(folder, tool, capsys):
+    assert tool.main(['one', 'two']) == 0
+    assert capsys.readouterr().out == 'one/training.png\n'
     with Image.open('one/training.png') as picture:
         assert (picture.format, picture.size) == ('PNG', (800, 300))
 

@@ -1,8 +1,7 @@
 import importlib.util
-import subprocess
-import sys
 
 import pytest
+from in_process import call
 from mmengine.config import Config
 from PIL import Image
 from sharp_labeler import blotches, write_sharp_labeler
@@ -29,10 +28,9 @@ def tool(repo_root):
 BASIC = ('--image', 'image.png', '--box', '20', '30', '80', '80')
 
 
-def test_the_tool_writes_one_picture_of_the_crop_and_the_blocks(repo_root, folder):
-    command = [sys.executable, str(repo_root / 'tools' / 'visualize_attention.py')]
-    command += ['labeler.py', 'labeler.pth', *BASIC, '--blocks', '1', '--out', 'one.png']
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def test_the_tool_writes_one_picture_of_the_crop_and_the_blocks(folder):
+    arguments = ('labeler.py', 'labeler.pth', *BASIC, '--blocks', '1', '--out', 'one.png')
+    done = call('reproduce attention', *arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == 'one.png'
     with Image.open(folder / 'one.png') as picture:

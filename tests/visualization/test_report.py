@@ -1,22 +1,23 @@
+"""What the page's files say; what a browser makes of them is in test_review_page.py."""
+
+from __future__ import annotations
+
 import json
-import re
 import sys
 from html.parser import HTMLParser
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mal_mm.formats import AnnotationError
+from mal_mm.formats.review_marks import mask_digest
 from mal_mm.visualization import write_report
-from mal_mm.visualization.pictures import MASK_COLOR, read_image
+from mal_mm_cli.door import enter
 
 HOSTILE = '<script>alert("x")</script>'
 WIDTH, HEIGHT = 96, 64
-# JPEG at quality 92 moves flat colours by a few grey levels.
-TOLERANCE = 12
 
 
 def rle(y0, x0, y1, x1, height=HEIGHT, width=WIDTH):
@@ -97,91 +98,144 @@ class Page(HTMLParser):
         return ' '.join(self.text.split())
 
 
-def read_picture(path):
-    return np.array(Image.open(path).convert('RGB')).astype(int)
+def read_data(page, kind):
+    """What the files of a kind ('boxes', 'images', 'masks') give the browser."""
+    files = sorted((page.path.parent / 'data').glob(f'{kind}-*.js'))
+    parts = []
+    for file in files:
+        call, _, rest = file.read_text(encoding='ascii').partition('(')
+        assert call == f'MalReview.add{kind.capitalize()}' and rest.endswith(');\n')
+        parts.append(json.loads(rest[:-3]))
+    return parts
 
 
-def test_report_links_only_to_pictures_that_lie_beside_it(root, pred, tmp_path):
-    index = write_report(pred, root, tmp_path / 'report', gt=with_human_masks(pred))
-    assert index == tmp_path / 'report' / 'index.html'
-    page = Page(index)
-    files = {link for link in page.links if not link.startswith('#')}
-    assert files == {f'images/{path.name}' for path in (index.parent / 'images').glob('*.jpg')}
-    # 3 images in 5 views, 4 instances drawn and bare.
-    assert len(files) == 3 * 5 + 4 * 2
-    assert 'url(' not in page.html
-    assert 'http' not in page.html
+def test_the_folder_needs_nothing_but_the_photos(root, pred, tmp_path):
+    page = write_report(pred, root, tmp_path / 'report', gt=with_human_masks(pred))
+    assert page.path == tmp_path / 'report' / 'index.html'
+    assert (page.boxes, page.images, page.photos, page.problem) == (4, 3, 3, None)
+    html = Page(page.path)
+    for link in html.links:
+        assert link == 'data:,' or (page.path.parent / link).is_file()
+    texts = [path.read_text() for path in page.path.parent.rglob('*.*s')] + [html.html]
+    assert not any('http://' in text or 'https://' in text for text in texts)
+    (images,) = read_data(page, 'images')
+    assert images['src'] == [
+        '../img%20root/' + n for n in ('a.png', 'b%20c.png', 's%C3%BCb/c.png')
+    ]
 
 
-def test_pictures_hold_the_masks_colour_inside_and_the_photo_outside(root, pred, tmp_path):
-    pred['annotations'] = [annotation(1, 1)]
-    images = write_report(pred, root, tmp_path / 'out').parent / 'images'
-    scale = 8
-    drawn = read_picture(images / 'image-000-masks.jpg')
-    assert drawn.shape == (HEIGHT * scale, WIDTH * scale, 3)
-    inside = drawn[12 * scale : 38 * scale, 22 * scale : 50 * scale]
-    assert np.ptp(inside, axis=(0, 1)).max() <= TOLERANCE
-    assert np.abs(inside.mean((0, 1)) - 120).max() > 20
-    outside = np.ones(drawn.shape[:2], dtype=bool)
-    outside[8 * scale : 42 * scale, 18 * scale : 54 * scale] = False
-    assert np.abs(drawn[outside] - 120).max() <= TOLERANCE
-    photo = read_picture(images / 'image-000-photo.jpg')
-    assert np.abs(photo - 120).max() <= TOLERANCE
+def test_the_index_holds_each_box_and_its_mask_as_the_file_has_them(root, pred, tmp_path):
+    pred['annotations'].reverse()  # the index goes by image
+    page = write_report(pred, root, tmp_path / 'out', gt=with_human_masks(pred))
+    (boxes,), (masks,) = read_data(page, 'boxes'), read_data(page, 'masks')
+    ids = boxes['ids'].split('\n')
+    assert ids == ['12', '11', '13', '14']
+    assert boxes['place'] == [3 - i for i in (1, 0, 2, 3)]
+    by_id = {str(a['id']): a for a in pred['annotations']}
+    for k, name in enumerate(ids):
+        own = by_id[name]
+        assert boxes['box'][4 * k : 4 * k + 4] == own['bbox']
+        assert boxes['quality'][k] == own['mal_quality']
+        assert boxes['digests'].split('\n')[k] == mask_digest(own['segmentation'])
+        assert masks['masks'][k] == own['segmentation']['counts']
+    assert boxes['iou'] == [0.8] * 4
+    assert boxes['fill'] == [0.8] * 4
+    assert masks['human'] == [rle(10, 20, 40, 60)['counts']] * 4
 
 
-def test_crops_hold_the_masks_colour_inside_and_the_photo_outside(root, pred, tmp_path):
-    pred['annotations'] = [annotation(1, 1)]
-    images = write_report(pred, root, tmp_path / 'out').parent / 'images'
-    drawn = read_picture(images / 'instance-000.jpg')
-    # The window is 64 px square: margin 0.3 * 40 on each side of the longer side, at (8, 0).
-    assert drawn.shape == (384, 384, 3)
-    fill = 0.7 * 120 + 0.3 * np.array(MASK_COLOR)
-    inside = drawn[6 * 12 : 6 * 38, 6 * (22 - 8) : 6 * (50 - 8)]
-    assert np.abs(inside - fill).max() <= TOLERANCE
-    assert np.abs(drawn[6 * 44 :] - 120).max() <= TOLERANCE
-    bare = read_picture(images / 'instance-000-photo.jpg')
-    assert np.abs(bare - 120).max() <= TOLERANCE
+def test_photos_are_copied_whole_or_small_where_asked_for(root, pred, tmp_path):
+    Image.new('RGB', (1000, 500)).save(root / 'a.png')
+    pred['images'][0].update(width=1000, height=500)
+    for entry in pred['annotations'][:2]:
+        entry['segmentation'] = rle(10, 20, 40, 52, 500, 1000)
+    whole = write_report(pred, root, tmp_path / 'copy', images='copy')
+    assert read_data(whole, 'images')[0]['src'][0] == 'images/000000.png'
+    copied = whole.path.parent / 'images' / '000000.png'
+    assert copied.read_bytes() == (root / 'a.png').read_bytes()
+    small = write_report(pred, root, tmp_path / 'small', images='small')
+    with Image.open(small.path.parent / 'images' / '000000.jpg') as image:
+        assert image.size == (640, 320)
 
 
-def test_hostile_names_are_shown_as_text(root, pred, tmp_path):
-    (root / 'a.png').rename(root / '<img src=x onerror=alert(1)>.png')
-    pred['images'][0]['file_name'] = '<img src=x onerror=alert(1)>.png'
-    pred['annotations'][0]['id'] = '"><script>1</script>'
-    pred['annotations'][0]['mal_flag'] = '<b onclick=1>'
-    pred['mal_mm'] = {'config': HOSTILE, 'skipped': [{'reason': HOSTILE}]}
-    page = Page(write_report(pred, root, tmp_path / 'out', title=HOSTILE))
-    assert 'script' not in page.tags
-    assert 'onerror=alert(1)>' not in page.html.replace('&gt;', '')
-    # Title, headline, class in the table and on a crop, provenance, skip.
-    assert page.text.count(HOSTILE) >= 6
-    assert '<img src=x onerror=alert(1)>.png' in page.text
+def test_pictures_that_no_browser_shows_are_taken_along_as_jpeg(root, pred, tmp_path):
+    Image.new('RGB', (WIDTH, HEIGHT), (120, 60, 20)).save(root / 'a.tif')
+    pred['images'][0]['file_name'] = 'a.tif'
+    page = write_report(pred, root, tmp_path / 'out')
+    assert read_data(page, 'images')[0]['src'][0] == 'images/000000.jpg'
+    with Image.open(page.path.parent / 'images' / '000000.jpg') as image:
+        assert np.abs(np.array(image).astype(int) - (120, 60, 20)).max() < 4
+
+
+@pytest.mark.parametrize('size', [(6, 4), (4, 6)])
+def test_turned_photos_are_shown_in_the_frame_of_the_annotations(pred, tmp_path, size):
+    pixels = np.zeros((40, 60, 3), dtype=np.uint8)
+    pixels[:20, :20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side: show turned by 90 degrees clockwise
+    Image.fromarray(pixels).save(tmp_path / 'a.jpg', exif=exif)
+    pred['images'] = [
+        {'id': 1, 'file_name': 'a.jpg', 'width': 10 * size[0], 'height': 10 * size[1]}
+    ]
+    pred['annotations'] = [annotation(1, 1, segmentation=None)]
+    page = write_report(pred, tmp_path, tmp_path / 'out')
+    src = read_data(page, 'images')[0]['src'][0]
+    # the browser turns the photo itself; where boxes lie in the stored picture it gets a copy
+    assert src == ('images/000000.jpg' if size == (6, 4) else '../a.jpg')
+    if size == (6, 4):
+        with Image.open(page.path.parent / src) as image:
+            assert image.size == (60, 40) and image.getpixel((5, 5))[0] > 250
 
 
 def test_missing_and_unusable_pictures_are_listed_and_the_rest_is_shown(root, pred, tmp_path):
     (root / 'a.png').unlink()
-    (root / 'b c.png').write_bytes((root / 'b c.png').read_bytes()[:60])
-    extra = ['/etc/passwd', '../a.png', 'süb/small.png', None]
-    Image.new('RGB', (8, 8)).save(root / 'süb' / 'small.png')
-    for number, name in enumerate(extra, start=4):
+    for number, name in enumerate(['/etc/passwd', '../a.png', None], start=4):
         pred['images'].append({'id': number, 'file_name': name, 'width': WIDTH, 'height': HEIGHT})
         pred['annotations'].append(annotation(20 + number, number))
     pred['annotations'].append(annotation(99, 77))
-    index = write_report(pred, root, tmp_path / 'out')
-    page = Page(index)
-    left_out = page.text[page.text.index('Not shown on this page') :]
+    page = write_report(pred, root, tmp_path / 'out')
+    assert (page.images, page.photos) == (7, 2)
+    assert page.problem == f"a.png: not found under '{root}'"
+    text = Page(page.path).text
+    left_out = text[text.index('Cannot be shown') :]
     for words in (
         'a.png',
         'not found under',
-        'b c.png',
         '/etc/passwd',
         'is an absolute path',
         "steps out of its folder through '..'",
-        'the picture is 8 x 8 pixels, the annotation file says 96 x 64',
         'NoneType, not a string',
         'image 77',
     ):
         assert words in left_out
-    assert len(list((index.parent / 'images').glob('image-*-masks.jpg'))) == 1
+    (images,) = read_data(page, 'images')
+    assert [bool(src) for src in images['src']] == [False, True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize('case', ['photos', 'no photos', 'no boxes'])
+def test_a_page_without_a_single_picture_ends_with_status_3_and_a_sentence(
+    root, pred, tmp_path, capsys, case
+):
+    if case == 'no boxes':
+        pred['annotations'] = []
+    (tmp_path / 'pred.json').write_text(json.dumps(pred))
+    images = root if case == 'photos' else tmp_path
+    words = [tmp_path / 'pred.json', '--img-root', images, '--out', tmp_path / 'page']
+    status = enter('report', [str(word) for word in words], 'report')
+    said = capsys.readouterr()
+    assert str(tmp_path / 'page' / 'index.html') in said.out
+    assert (status, bool(said.err)) == ((0, False) if case == 'photos' else (3, True))
+    if case == 'no photos':
+        assert 'shows no picture: of 3 images with boxes none is there (a.png: ' in said.err
+    if case == 'no boxes':
+        assert 'shows no picture: the file has no boxes' in said.err
+
+
+def test_how_the_masks_were_made_is_on_the_page(root, pred, tmp_path):
+    before = {'config': 'old.py', 'skipped': [{'reason': 'x'}]}
+    pred['mal_mm'] = {'config': 'new.py', 'mask_threshold': 0.5, 'flip': False, 'before': before}
+    words = Page(write_report(pred, root, tmp_path / 'out').path).words
+    assert 'How these masks were made config new.py mask threshold 0.5 flip False' in words
+    assert 'before config old.py' in words
 
 
 def test_broken_annotations_never_stop_the_report(root, pred, tmp_path):
@@ -200,42 +254,20 @@ def test_broken_annotations_never_stop_the_report(root, pred, tmp_path):
     ]
     for number, fields in enumerate(broken, start=100):
         pred['annotations'].append(annotation(number, 1) | fields)
-    page = Page(write_report(pred, root, tmp_path / 'out', gt=with_human_masks(pred)))
+    written = write_report(pred, root, tmp_path / 'out', gt=with_human_masks(pred))
+    page = Page(written.path)
+    assert written.boxes == 15
     assert 'unknown category 999' in page.text
     assert 'annotation 108' in page.text
     assert 'annotation 109' in page.text
 
 
-def test_empty_file_gives_a_page(tmp_path):
-    index = write_report({'images': [], 'annotations': []}, tmp_path, tmp_path / 'out')
-    assert 'No image could be shown' in Page(index).text
-
-
-def test_crops_come_lowest_quality_first_then_a_sample_of_the_others(root, pred, tmp_path):
-    for number in range(40):
-        pred['annotations'].append(annotation(1000 + number, 1, 0.5 + number / 100))
-    page = Page(write_report(pred, root, tmp_path / 'out', max_instances=8))
-    ids = [int(number) for number in re.findall(r'class="id"[^>]*>#(\d+)<', page.html)]
-    assert ids[:4] == [12, 14, 1000, 1001]
-    assert len(set(ids)) == 8
-
-
-def test_number_of_images_is_limited_and_the_choice_repeats(root, pred, tmp_path):
-    pages = [
-        Page(write_report(pred, root, tmp_path / name, max_images=2, seed=3)).html
-        for name in ('one', 'two')
-    ]
-    assert pages[0] == pages[1]
-    assert pages[0].count('class="shot-masks"') == 2
-
-
 def test_scores_stand_beside_their_floors(root, pred, tmp_path):
-    text = Page(write_report(pred, root, tmp_path / 'out', gt=with_human_masks(pred))).words
+    text = Page(write_report(pred, root, tmp_path / 'out', gt=with_human_masks(pred)).path).words
     assert '0.800 mean IoU with human masks' in text
     # The human masks fill their boxes, so box fill is perfect.
     assert 'box filled 1.000' in text
     assert 'pseudo-masks 0.800' in text
-    assert text.count('IoU 0.80') >= 4
 
 
 def test_metrics_need_no_human_masks(root, pred, tmp_path):
@@ -243,9 +275,9 @@ def test_metrics_need_no_human_masks(root, pred, tmp_path):
 
     metrics = tmp_path / 'metrics.json'
     metrics.write_text(json.dumps(evaluate(pred, with_human_masks(pred))))
-    page = Page(write_report(pred, root, tmp_path / 'out', metrics=metrics))
-    assert '0.800' in page.text
-    assert 'id="view-human"' not in page.html
+    page = write_report(pred, root, tmp_path / 'out', metrics=metrics)
+    assert '0.800' in Page(page.path).text
+    assert read_data(page, 'masks')[0]['human'] == 0
     with pytest.raises(ValueError, match='evaluate_pseudo_masks'):
         write_report(pred, root, tmp_path / 'out', metrics={'mIoU': 1})
 
@@ -253,7 +285,7 @@ def test_metrics_need_no_human_masks(root, pred, tmp_path):
 def test_missing_mask_counts_as_zero_as_in_the_evaluation(root, pred, tmp_path):
     gt = with_human_masks(pred)
     pred['annotations'][0].pop('segmentation')
-    text = Page(write_report(pred, root, tmp_path / 'out', gt=gt)).text
+    text = Page(write_report(pred, root, tmp_path / 'out', gt=gt).path).text
     # (3 * 0.8 + 0) / 4, once in the headline, in the panel and in both tables.
     assert text.count('0.600') >= 4
 
@@ -263,7 +295,7 @@ def test_skips_are_counted_by_reason(root, pred, tmp_path):
         annotation(50 + i, 1, segmentation=None, bbox=[i, 0, 0, 5]) for i in range(3)
     ]
     pred['annotations'].append(annotation(60, 1, segmentation=None, mal_skipped='no such image'))
-    text = Page(write_report(pred, root, tmp_path / 'out')).words
+    text = Page(write_report(pred, root, tmp_path / 'out').path).words
     assert 'bbox has zero width or height 3 annotation 50, annotation 51, annotation 52' in text
     assert 'no such image 1 annotation 60' in text
     assert '4 skipped' in text
@@ -273,8 +305,8 @@ def test_files_give_the_same_page_as_dicts(root, pred, tmp_path):
     path = tmp_path / 'pred.json'
     path.write_text(json.dumps(pred))
     assert (
-        write_report(path, str(root), str(tmp_path / 'one')).read_text()
-        == write_report(pred, root, tmp_path / 'two').read_text()
+        write_report(path, str(root), str(tmp_path / 'one')).path.read_text()
+        == write_report(pred, root, tmp_path / 'two', file_name='pred.json').path.read_text()
     )
     path.write_text('{"images": [')
     with pytest.raises(AnnotationError, match=r'pred\.json: not valid JSON'):
@@ -286,8 +318,8 @@ def test_new_report_replaces_the_old_one_and_spares_other_files(root, pred, tmp_
     write_report(pred, root, out)
     (out / 'notes.txt').write_text('mine')
     pred['annotations'] = pred['annotations'][:1]
-    write_report(pred, root, out)
-    assert len(list((out / 'images').glob('instance-*-photo.jpg'))) == 1
+    page = write_report(pred, root, out)
+    assert read_data(page, 'boxes')[0]['ids'] == '11'
     assert (out / 'notes.txt').read_text() == 'mine'
     assert {path.name for path in tmp_path.iterdir()} == {'img root', 'out'}
 
@@ -300,7 +332,7 @@ def test_failed_report_leaves_the_old_one_whole(root, pred, tmp_path, monkeypatc
     def full(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('mal_mm.visualization.pictures.write_image', full)
+    monkeypatch.setattr('mal_mm.visualization.report.write_index', full)
     with pytest.raises(OSError, match='No space left'):
         write_report(pred, root, out)
     assert {path: path.read_bytes() for path in out.rglob('*') if path.is_file()} == before
@@ -319,25 +351,3 @@ def test_missing_jinja_is_named_with_its_cure(root, pred, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, 'jinja2', None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install mal-mm\[report\]'):
         write_report(pred, root, tmp_path / 'out')
-
-
-def test_turned_photos_are_read_in_the_frame_of_the_annotations(tmp_path):
-    pixels = np.zeros((4, 6, 3), dtype=np.uint8)
-    pixels[0, 0] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # stored lying on its side: show turned by 90 degrees clockwise
-    Image.fromarray(pixels).save(tmp_path / 'a.png', exif=exif)
-    turned = read_image(tmp_path / 'a.png')
-    assert turned.shape == (6, 4, 3)
-    assert turned[0, 3, 0] == 255
-    assert (read_image(tmp_path / 'a.png', (6, 4)) == turned).all()
-    assert (read_image(tmp_path / 'a.png', (4, 6)) == pixels).all()
-
-
-def test_grey_and_16_bit_pictures_become_rgb(tmp_path):
-    cv2.imwrite(str(tmp_path / 'deep.png'), np.full((3, 5), 0x80FF, dtype=np.uint16))
-    Image.new('L', (5, 3), 128).save(tmp_path / 'grey.png')
-    for name in ('deep.png', 'grey.png'):
-        image = read_image(tmp_path / name)
-        assert image.dtype == np.uint8
-        assert (image == np.full((3, 5, 3), 128)).all()

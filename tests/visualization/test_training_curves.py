@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mal_mm.evaluation.run_log import read_curves
-from mal_mm.visualization.training_curves import plot_runs, smooth
+from mal_mm.visualization.line_chart import smooth
+from mal_mm.visualization.training_curves import plot_runs
 
 
 def train(step, **values):

@@ -9,8 +9,9 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from pycocotools import mask as mask_utils
 
-from ...formats.coco import AnnotationError, annotation_to_rle, index_images, read_coco
+from ...formats.coco import AnnotationError, annotation_to_rle, index_images
 from ...formats.mal_fields import head_of, is_sound
+from ...formats.videos import read_annotations
 
 
 @TRANSFORMS.register_module()
@@ -61,7 +62,7 @@ class LoadStartMask(BaseTransform):
 
 def _read_masks(path: str) -> dict[object, dict]:
     """Compressed RLEs by annotation id."""
-    data = read_coco(path)
+    data = read_annotations(path)
     if not head_of(data):
         raise AnnotationError(
             f'{path} was not written by a labeler of mal_mm; a labeler learns from boxes and must '

@@ -68,7 +68,7 @@ class RoICrop(BaseTransform):
         self.theta = theta
         self.margin = margin
         self.padding = padding
-        self.fill = tuple(fill)
+        self.fill = (fill[0], fill[1], fill[2])
 
     def transform(self, results: dict) -> dict:
         """Crop; see the class."""

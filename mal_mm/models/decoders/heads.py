@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def resize(x: Tensor, **kwargs: object) -> Tensor:
+def resize(x: Tensor, **kwargs: Any) -> Tensor:
     """Bilinear, half-pixel centres, no antialiasing, as everywhere in the released network."""
     return F.interpolate(x, mode='bilinear', align_corners=False, **kwargs)
 

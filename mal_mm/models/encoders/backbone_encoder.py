@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.model import PretrainedInit
 from torch import Tensor
 
-from ...checkpoints.pretrained import load_pretrained
+from ...checkpoints.pretrained import Shapes, Tensors, load_pretrained
+
+if TYPE_CHECKING:
+    from mmpretrain.models.backbones import VisionTransformer as Base
+else:
+    Base = object  # the backbone comes after it in the list of bases
 
 
-class BackboneEncoder:
+class BackboneEncoder(Base):
     """Mixin in front of an mmpretrain backbone; makes of it what MaskNetwork expects.
 
     It maps (N, 3, H, W) to one (N, out_channels, H / stride, W / stride), may be frozen as a
@@ -24,12 +29,17 @@ class BackboneEncoder:
 
     # crop pixels to a cell of the map
     stride: int
-    # channels of the map
-    out_channels: int
+    # mmengine's
+    init_cfg: Any
     # no gradients, evaluation mode; MaskAutoLabeler then shares it between student and teacher
     frozen: bool
     # authors' tensors -> mmpretrain's, see checkpoints/encoder_keys.py
-    convert_state: Callable[[dict, dict], dict]
+    convert_state: Callable[[Tensors, Shapes], Tensors]
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the map."""
+        raise NotImplementedError
 
     @property
     def last_channels(self) -> int:

@@ -26,6 +26,10 @@ from .targets import SegmentTargets
 CLASS_LOSSES = ('focal', 'cross_entropy')
 
 
+# class logits, boxes, mask logits
+Layer = tuple[Tensor, Tensor, Tensor | None]
+
+
 class Pairs(NamedTuple):
     """N queries and what each is to find: image, query of it, segment of the batch, (N,) each."""
 
@@ -108,7 +112,7 @@ class MaskDINOCriterion(nn.Module):
         # a tensor: reading it would make the device wait
         num_segments = reduce_mean(segments.boxes.new_tensor([sum(counts)])).clamp(min=1)[0]
 
-        def matched(prediction: Sequence[Tensor | None]) -> dict[str, Tensor]:
+        def matched(prediction: Layer) -> dict[str, Tensor]:
             pairs = self._match(prediction, targets, first_segment)
             return self.losses(prediction, segments, pairs, num_segments)
 
@@ -118,7 +122,7 @@ class MaskDINOCriterion(nn.Module):
             denoising.slot,
             first_segment[denoising.image_index] + denoising.target_index,
         )
-        losses = {}
+        losses: dict[str, Tensor] = {}
         layers = list(zip(output.class_logits, output.boxes, output.mask_logits, strict=True))
         for number, layer in enumerate(layers):
             prefix = f'd{number}.' if number < len(layers) - 1 else ''
@@ -138,7 +142,7 @@ class MaskDINOCriterion(nn.Module):
 
     def _match(
         self,
-        prediction: Sequence[Tensor | None],
+        prediction: Layer,
         targets: Sequence[SegmentTargets],
         first_segment: Tensor,
     ) -> Pairs:
@@ -151,7 +155,7 @@ class MaskDINOCriterion(nn.Module):
 
     def losses(
         self,
-        prediction: Sequence[Tensor | None],
+        prediction: Layer,
         segments: SegmentTargets,
         pairs: Pairs,
         num_segments: Tensor,
@@ -230,8 +234,9 @@ def box_losses_of(boxes: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     return (boxes - wanted).abs().sum(1), 1 - giou
 
 
-def _queries(layer: Sequence[Tensor | None], which: slice) -> list[Tensor | None]:
-    return [None if part is None else part[:, which] for part in layer]
+def _queries(layer: Layer, which: slice) -> Layer:
+    logits, boxes, masks = layer
+    return logits[:, which], boxes[:, which], None if masks is None else masks[:, which]
 
 
 def _named(prefix: str, values: dict[str, Tensor]) -> dict[str, Tensor]:

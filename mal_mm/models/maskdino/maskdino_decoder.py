@@ -156,12 +156,14 @@ class MaskDINODecoder(BaseModule):
             ValueError: the maps have fewer cells than there are queries to select.
         """
         memory = flatten_levels(multi_scale_feats[::-1])
+        selection: SelectionOutput | None = None
+        topk = None
         if self.two_stage:
             content, boxes_unsig, selection, topk = self._select(memory, mask_features)
         else:
+            assert self.query_feat is not None and self.query_embed is not None
             content = self.query_feat.weight.expand(len(memory.tokens), -1, -1)
             boxes_unsig = self.query_embed.weight.expand(len(memory.tokens), -1, -1)
-            selection = topk = None
 
         attn_mask = None
         if denoising is not None:

@@ -85,11 +85,11 @@ def test_things_come_from_instances_and_stuff_from_the_semantic_map():
     assert with_boxes.boxed.all()
 
 
-@pytest.mark.parametrize('task, cure', [('instance', 'pad_mask'), ('semantic', 'pad_seg')])
-def test_unpadded_targets_are_refused(task, cure):
+@pytest.mark.parametrize('task, fix', [('instance', 'pad_mask'), ('semantic', 'pad_seg')])
+def test_unpadded_targets_are_refused(task, fix):
     sample = tiny_maskdino.data_batch(task)['data_samples'][0]
     sample.set_metainfo(dict(batch_input_shape=(64, 96)))
-    with pytest.raises(ValueError, match=rf'\(64, 96\).*\(64, 80\).*{cure}=True'):
+    with pytest.raises(ValueError, match=rf'\(64, 96\).*\(64, 80\).*{fix}=True'):
         segment_targets(sample, *tiny_maskdino.TASKS[task], False, torch.device('cpu'))
 
 
