@@ -18,7 +18,7 @@ SHARPNESS = 2.0
 
 def box_consistent_thresholds(probs: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """(N, s, s) probabilities, (N, 4) boxes in cells -> (N,) one of `CANDIDATES` each."""
-    candidates = np.float32(CANDIDATES)
+    candidates = np.array(CANDIDATES, dtype=np.float32)
     columns, rows = probs.max(1), probs.max(2)
     fits = np.stack(
         [extent_iou(columns > threshold, rows > threshold, boxes) for threshold in candidates]

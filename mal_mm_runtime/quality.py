@@ -42,7 +42,7 @@ def mask_quality(
     t = thresholds.astype(np.float32)[:, None, None]
     g = min(probs.shape[-1], GRID)
     on_grid = probs[(slice(None), *_middles(probs.shape[-1], g))]
-    mean, std = (np.float32(each) for each in mean_std)
+    mean, std = (np.array(each, dtype=np.float32) for each in mean_std)
     colours = np.stack([(crop[_middles(len(crop), g)] - mean) / std for crop in crops])
     separations = [_separation(*each) for each in zip(on_grid > t, colours, strict=True)]
     tight = extent_iou(probs.max(1) > t[:, 0], probs.max(2) > t[:, 0], boxes)

@@ -50,7 +50,7 @@ def _compress(runs: np.ndarray) -> str:
     values = runs.astype(np.int64)
     values[3:] -= runs[1:-2]
     letters = []
-    for value in values.tolist():
+    for value in map(int, values):
         more = True
         while more:
             bits, value = value & 31, value >> 5

@@ -68,18 +68,15 @@ def sample_window(
         activation: applied to the crop's values; None for none.
     """
     s, (height, width) = on_map.shape[-1], image_hw
-    box, window = box.tolist(), window.tolist()
-    left, *x_taps = plan_axis(box[0::2], window[0::2], width, crop_size, s)
-    top, *y_taps = plan_axis(box[1::2], window[1::2], height, crop_size, s)
+    x0, y0, x1, y1 = box.tolist()
+    left, right, top, bottom = (int(window[n]) for n in (0, 2, 1, 3))
+    first_x, *x_taps = plan_axis([x0, x1], [left, right], width, crop_size, s)
+    first_y, *y_taps = plan_axis([y0, y1], [top, bottom], height, crop_size, s)
     on_crop = resize(resize(on_map.T, *x_taps[0]).T, *y_taps[0])
     if activation is not None:
         on_crop = activation(on_crop)
     probs = resize(resize(on_crop, *y_taps[1]).T, *x_taps[1])
-    return probs.T, top, left
-
-
-# Taps of one axis of a bilinear resize: (n, 2) places that output n reads, (n, 2) their weights.
-Taps = tuple[np.ndarray, np.ndarray]
+    return probs.T, first_y, first_x
 
 
 def plan_axis(

@@ -165,7 +165,7 @@ class MaskLabeler:
         address: str | None = None,
         offline: str | Path | None = None,
         download: bool | Callable[[str], bool] = False,
-        **options: object,
+        **options: Any,
     ) -> MaskLabeler:
         """A labeler whose weights others have published; docs/model_zoo.md lists them.
 

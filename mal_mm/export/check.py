@@ -77,7 +77,8 @@ def check_export(
         ValueError: there is no box.
     """
     exported, engine = OnnxLabeler(path), labeler.engine
-    differences, ious = [], []
+    differences: list[float] = []
+    ious: list[float] = []
     with _full_precision(labeler.model):
         for image, boxes in images:
             boxes = boxes[: max_boxes - len(ious)]
@@ -137,7 +138,8 @@ def _difference(labeler: MaskLabeler, exported: OnnxLabeler, crops: list) -> flo
     engine, model = labeler.engine, labeler.model
     pixels = np.stack([crop.pixels for crop in crops])
     boxes = np.stack([crop.crop_box for crop in crops])
-    areas = np.float32([(crop.box[2:] - crop.box[:2]).prod() for crop in crops])
+    sides = np.stack([crop.box[2:] - crop.box[:2] for crop in crops])
+    areas = sides.prod(1).astype(np.float32)
     device = model.data_preprocessor.device
     images = model.data_preprocessor.normalise(
         torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(device)
