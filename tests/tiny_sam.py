@@ -10,6 +10,14 @@ SIDES = {'sam': 64, 'sam2': 64, 'sam3': 56}
 REASON = 'takes the library `transformers` (pip install "mal-mm[sam]")'
 
 
+def image_processor(name: str) -> type:
+    """The one of torchvision, under its name in versions 5.0 and later ones."""
+    import transformers as hf
+
+    fast = f'{name}ImageProcessorFast'
+    return getattr(hf, fast, None) or getattr(hf, f'{name}ImageProcessor')
+
+
 def write_sam(family: str, folder: Path) -> Path:
     """Network, weights and processor, as `save_pretrained` of the library writes them."""
     import transformers as hf
@@ -28,7 +36,7 @@ def write_sam(family: str, folder: Path) -> Path:
             mask_decoder_config=decoder,
         )
         model = hf.SamModel(config)
-        images = hf.SamImageProcessor(
+        images = image_processor('Sam')(
             size={'longest_edge': side}, pad_size={'height': side, 'width': side}
         )
         processor = hf.SamProcessor(images)
@@ -49,7 +57,7 @@ def write_sam(family: str, folder: Path) -> Path:
             mask_decoder_config=decoder,
         )
         model = hf.Sam2Model(config)
-        images = hf.Sam2ImageProcessor(size={'height': side, 'width': side})
+        images = image_processor('Sam2')(size={'height': side, 'width': side})
         processor = hf.Sam2Processor(images)
     else:
         backbone = dict(
@@ -67,7 +75,7 @@ def write_sam(family: str, folder: Path) -> Path:
             mask_decoder_config=decoder,
         )
         model = hf.Sam3TrackerModel(config)
-        images = hf.Sam3ImageProcessor(size={'height': side, 'width': side})
+        images = image_processor('Sam3')(size={'height': side, 'width': side})
         processor = hf.Sam3TrackerProcessor(images)
     torch.manual_seed(0)
     with torch.no_grad():  # the library's first weights are so small that all masks are alike

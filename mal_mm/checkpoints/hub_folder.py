@@ -68,7 +68,7 @@ def use_hub_folder(
         announce: told what is downloaded, from where.
 
     Raises:
-        CheckpointError: the folder is missing; says where it was sought and how to get it.
+        CheckpointError: the folder is missing; says where it was searched and how to get it.
     """
     name = model.get('checkpoint')
     if not isinstance(name, str) or is_hub_folder(name):
@@ -87,11 +87,12 @@ def use_hub_folder(
             announce(f'downloading {name} from huggingface.co')
             found = _in_hub_cache(name, offline=False)
     if found is None:
-        sought = ' and '.join(map(str, places)) + ('' if weights else " and the hub's cache")
+        places_said = ' and '.join(map(str, places)) + ('' if weights else " and the hub's cache")
         raise CheckpointError(
-            f'the weights {name} are not on this machine (sought in {sought}). Fetch config.json, '
-            f'preprocessor_config.json and model.safetensors from https://huggingface.co/{name} '
-            'into one folder and name it with --weights, or add --download, which does that'
+            f'the weights {name} are not on this machine (searched in {places_said}). Fetch '
+            f'config.json, preprocessor_config.json and model.safetensors from '
+            f'https://huggingface.co/{name} into one folder and name it with --weights, or add '
+            '--download, which does that'
         )
     model['checkpoint'] = str(found)
 

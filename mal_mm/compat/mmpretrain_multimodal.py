@@ -36,7 +36,7 @@ def leave_out_multimodal() -> bool:
         return False
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.WITH_MULTIMODAL = False
+    vars(module)['WITH_MULTIMODAL'] = False
     sys.modules[_NAME] = module
     return True
 

@@ -12,11 +12,12 @@ from typing import Any
 from ..formats.errors import AnnotationError
 from ..formats.json_file import read_json, write_json
 from ..formats.rle import rle_to_str_counts
+from ..formats.videos import TRACK_MARKS
 from .findings import Findings
 from .objects import pictures
 from .registry import ReadOptions, WriteOptions
 
-_FRAME = {'video_id', 'frame_id', 'track_id'}
+_FRAME = {'video_id', 'frame_id', 'track_id', *TRACK_MARKS}
 
 
 def read_youtube_vis(source: Path, options: ReadOptions, findings: Findings) -> dict[str, Any]:
@@ -92,6 +93,10 @@ def _read_track(
             annotation['area'] = areas[number]
         elif box:
             annotation['area'] = box[2] * box[3]
+        for mark in TRACK_MARKS:
+            values = track.get(mark)
+            if isinstance(values, list) and number < len(values) and values[number] is not None:
+                annotation[mark] = values[number]
         annotations.append(annotation)
     return annotations
 
@@ -163,6 +168,9 @@ def _tracks(video: dict[str, Any], first_id: int, findings: Findings) -> list[di
                 continue
             track['bboxes'][number] = annotation.get('bbox')
             track['areas'][number] = annotation.get('area')
+            for mark in TRACK_MARKS:
+                if mark in annotation:
+                    track.setdefault(mark, [None] * length)[number] = annotation[mark]
             if thing.rle is not None:
                 track['segmentations'][number] = rle_to_str_counts(thing.rle)
     return list(tracks.values())

@@ -65,7 +65,7 @@ def read_log(file: Path) -> list[Evaluation]:
 
 
 def _from_json(file: Path) -> list[Evaluation]:
-    found = []
+    found: list[Evaluation] = []
     trained = None  # iterations; what counts them only logs each validation as of epoch 0
     for row in _rows(file):
         if 'loss' in row:
@@ -89,7 +89,7 @@ def _from_json(file: Path) -> list[Evaluation]:
             step = row.get('step') or trained
             if 'iteration' in row:  # Detectron2: a resumed run goes on in the same file
                 step = row['iteration']
-                found = [each for each in found if each.step < step]
+                found = [each for each in found if (each.step or 0) < step]
             found.append(Evaluation(_benchmark(names), _in_order(scores), step, f'{file}, a test'))
     return found
 
@@ -133,7 +133,7 @@ def _from_csv(file: Path) -> list[Evaluation]:
                 f'{file}: line {number} is no row of an Ultralytics results.csv ({error!r})'
             ) from None
         if scores:
-            found = [each for each in found if each.step < step]
+            found = [each for each in found if (each.step or 0) < step]
             found.append(
                 Evaluation('Ultralytics', _in_order(scores), step, f'{file}, epoch {step}')
             )

@@ -188,13 +188,13 @@ def split_usable(
 def _records(data: Mapping[str, Any], key: str, path: str | Path) -> list[dict[str, Any]]:
     if key not in data:
         found = ', '.join(repr(k) for k in list(data)[:8]) or 'none'
-        cure = 'give a COCO-style annotation file (instances_*.json)'
+        fix = 'give a COCO-style annotation file (instances_*.json)'
         if 'videos' in data:
-            cure = (
+            fix = (
                 'this looks like YouTube-VIS, which `mal-mm generate` and `label` take as it is; '
                 '`mal-mm convert youtube-vis` makes an image of each frame'
             )
-        raise AnnotationError(f'{path}: no {key!r} at the top (keys found: {found}); {cure}')
+        raise AnnotationError(f'{path}: no {key!r} at the top (keys found: {found}); {fix}')
     records = data[key]
     if not isinstance(records, list):
         fix = ''

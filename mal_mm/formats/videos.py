@@ -24,7 +24,8 @@ from .json_file import read_json
 from .json_stream import JsonStream
 
 _MASKS = {'segmentations': 'segmentation', 'areas': 'area'}
-_MARKS = (
+# what labeling says of a mask: in a track, a list with an entry a frame
+TRACK_MARKS = (
     mal_fields.QUALITY,
     mal_fields.FLAG,
     mal_fields.SKIPPED,
@@ -112,7 +113,7 @@ class VideoStream:
         }
         if 'category_id' in track:
             annotation['category_id'] = track['category_id']
-        for key, single in (*_MASKS.items(), *((mark, mark) for mark in _MARKS)):
+        for key, single in (*_MASKS.items(), *((mark, mark) for mark in TRACK_MARKS)):
             value = _entry(track.get(key), frame)
             if value is not None:
                 annotation[single] = value
@@ -138,14 +139,14 @@ class VideoStream:
             length = max(
                 self._lengths.get(str(track.get('video_id')), 0), len(track.get('bboxes') or ())
             )
-            for key, single in (*_MASKS.items(), *((mark, mark) for mark in _MARKS)):
+            for key, single in (*_MASKS.items(), *((mark, mark) for mark in TRACK_MARKS)):
                 values = [
                     changed[frame].get(single)
                     if frame in changed
                     else _entry(track.get(key), frame)
                     for frame in range(length)
                 ]
-                if key in _MARKS and not any(value is not None for value in values):
+                if key in TRACK_MARKS and not any(value is not None for value in values):
                     # as COCO-style files, which have no marks where there is nothing to mark
                     if isinstance(track.get(key), list):
                         del track[key]

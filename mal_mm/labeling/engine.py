@@ -49,7 +49,7 @@ class LabelingEngine(MaskEngine):
         amp: half precision on a GPU.
         exact_crops: resize crops with Pillow as the authors do, pixel for pixel, in four times the
             time of the kernel that training samples are cut with.
-        carve_holes: cut out what looks like the surroundings, see `labeling.hole_carving`.
+        carve_holes: cut out what looks like the surroundings, see `mal_mm_runtime.hole_carving`.
         overlaps: 'keep', or 'centre': pixels that several instances of an image claim go to one
             of them, see `overlaps.resolve_overlaps`.
         box_tolerance: masks are cut off so many image pixels beyond their box; 'released' reaches

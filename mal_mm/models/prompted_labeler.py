@@ -158,10 +158,12 @@ class PromptedLabeler(UntrainedLabeler):
         return logits
 
     def _ask(self, images: Tensor, boxes: Tensor) -> Tensor:
-        ours = self.data_preprocessor
+        ours, network = self.data_preprocessor, self.network
+        assert network is not None, 'init_weights has not been called'
         pixels = (images * ours.std + ours.mean - self.network_mean) / self.network_std
+        assert self.network is not None  # loaded before the first image
         with self.autocast(images.device):
-            answer = self.network(
+            answer = network(
                 pixel_values=pixels, input_boxes=boxes.float()[:, None], multimask_output=False
             )
         return answer.pred_masks[:, 0, 0].float()

@@ -131,7 +131,7 @@ def put_on_data(cfg: Config, data: OwnData, classes: Sequence[str] | None = None
     if data.val_ann is not None:
         check_same_classes(data.val_ann, classes, data.ann)
     forms = Forms.of(data.ann, data.val_ann)
-    if forms.federated:
+    if forms.federated and data.val_ann is not None:
         check_federated(data.val_ann)
     return point_at(cfg, data.ann, data.img_root, data.val_ann, data.val_img_root, classes, forms)
 

@@ -71,7 +71,8 @@ def build_configs(
         cfg = deepcopy(recipes['segmenter'])
         val = options.val_ann, options.val_img_root
         # the masks of the labeler come in the form of the boxes
-        forms = Forms.of(options.gt_ann if name == 'segmenter_gt' else options.ann, val[0])
+        learned = options.gt_ann if name == 'segmenter_gt' else options.ann
+        forms = Forms.of(learned or options.ann, val[0])
         configs[name] = point_at(cfg, train_ann, options.img_root, *val, classes, forms)
     for name, cfg in configs.items():
         make_repeatable(cfg)

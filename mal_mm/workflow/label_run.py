@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -142,7 +143,7 @@ class LabelRun:
             self._copy_out('instant')
             for step, labeler in self.others.items():
                 job = self._job(step, labeler)
-                self._step(step, lambda job=job, step=step: self._label(job, self._title(step)))
+                self._step(step, partial(self._label, job, self._title(step)))
             if self.method != 'instant':
                 write_page(self.args)
                 print('the instant masks are there to look at meanwhile', flush=True)

@@ -159,9 +159,11 @@ def check_images(ann: Path, img_root: Path | None = None) -> None:
         AnnotationError: one has no file name, or is not there.
     """
     dataset_type(ann)
-    for image in CocoStream(ann).value['images'] if img_root is not None else ():
+    if img_root is None:
+        return
+    for image in CocoStream(ann).value['images']:
         name = image_file_name(image)
-        if not resolve_under(img_root, name).is_file():
+        if img_root is not None and not resolve_under(img_root, name).is_file():
             raise AnnotationError(
                 f'{ann}: image {name!r} is not in {img_root}; evaluation needs all of them'
             )

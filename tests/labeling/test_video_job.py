@@ -12,8 +12,10 @@ from pycocotools import mask as coco_mask
 from sharp_labeler import blotches
 from tiny_instant import instant_config, instant_model
 
+from mal_mm.convert import Findings, ReadOptions, WriteOptions
+from mal_mm.convert.youtube_vis import read_youtube_vis, write_youtube_vis
 from mal_mm.evaluation.mask_iou import evaluate
-from mal_mm.formats import AnnotationError, mal_fields
+from mal_mm.formats import AnnotationError, mal_fields, read_json
 from mal_mm.formats.coco import CocoStream
 from mal_mm.formats.videos import VideoStream, open_annotations, read_annotations
 from mal_mm.labeling import LabelingEngine, LabelingJob
@@ -194,3 +196,19 @@ def test_masks_of_frames_are_what_their_pictures_give(folder, engine, labelled):
     alone = engine.label(engine.make_crops(image, boxes))[0]
     tracks = {track['id']: track for track in labelled[1]['annotations']}
     assert tracks[42]['segmentations'][1] == alone.rle
+
+
+def test_converted_to_images_and_back_the_masks_keep_their_quality(labelled, tmp_path):
+    data = copy.deepcopy(labelled[1])
+    sound = (41, 40, 42)  # the others have boxes that belong nowhere
+    data['annotations'] = [track for track in data['annotations'] if track['id'] in sound]
+    (tmp_path / 'video.json').write_text(json.dumps(data))
+    found = Findings()
+    frames = read_youtube_vis(tmp_path / 'video.json', ReadOptions(), found)
+    assert all('mal_quality' in each for each in frames['annotations'] if 'bbox' in each)
+    write_youtube_vis(frames, tmp_path / 'back.json', WriteOptions(), found)
+    assert not found.lost and not found.noted
+    back = {track['id']: track for track in read_json(tmp_path / 'back.json')['annotations']}
+    for track in data['annotations']:
+        for key in ('bboxes', 'areas', 'mal_quality'):
+            assert back[track['id']][key] == track[key]
