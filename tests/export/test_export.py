@@ -12,8 +12,8 @@ from tiny_labeler import TINY_ARCHS, model_config
 
 from mal_mm.apis import MaskLabeler
 from mal_mm.export import ExportError, check_export, drawn_boxes, export_labeler
+from mal_mm.runtime import OnnxLabeler
 from mal_mm_cli.main import main
-from mal_mm_runtime import OnnxLabeler
 
 pytest.importorskip('onnxruntime', reason='comparing needs onnxruntime')
 pytestmark = pytest.mark.slow
