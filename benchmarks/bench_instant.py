@@ -25,6 +25,7 @@ from mal_mm.compat.config_bases import config_path
 from mal_mm.labeling import LabelingJob
 from mal_mm.models import instant_labeler as model_module
 from mal_mm.models.untrained_labeler import gains_by_bf16
+from mal_mm_runtime import engine as mask_engine_module
 
 STAGES = (
     (portion_module, 'read_stamped', 'decode'),
@@ -33,7 +34,7 @@ STAGES = (
     (model_module, 'vote_and_walk', 'vote and walk'),
     (stages_module, 'colour_cut', 'GrabCut'),
     (stages_module, 'colour_field', 'colour field'),
-    (engine_module, 'carve_holes_on_crop', 'holes'),
+    (mask_engine_module, 'carve_holes_on_crop', 'holes'),
     (engine_module, 'mask_quality', 'quality'),
 )
 

@@ -26,6 +26,8 @@ COMMANDS = {
     'two-phase': 'two_phase',
     'retention': 'retention',
     'samples': 'samples',
+    'export': 'export',
+    'zoo': 'zoo',
     'import nvlabs': 'import_nvlabs',
     'import maskdino': 'import_maskdino',
     'import dinov2': 'import_dinov2',

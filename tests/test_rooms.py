@@ -21,7 +21,7 @@ FLOORS = (
     ('evaluation',),
     ('visualization',),
     ('apis', 'phase2'),
-    ('launcher', 'test_time', 'reproduce', 'convert'),
+    ('launcher', 'test_time', 'reproduce', 'convert', 'export', 'runtime'),
     ('workflow',),
 )
 

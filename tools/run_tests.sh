@@ -17,7 +17,7 @@ case "$stack" in
   openmmlab)
     venv=$root/.venv-openmmlab selection=(-m 'not slow and not long')
     for part in formats instant samples test_geometry.py labeling/test_job.py \
-        labeling/test_box_clip.py labeling/test_overlaps.py \
+        runtime \
         evaluation/test_boundary_iou.py evaluation/test_mask_iou.py visualization/test_overlay.py \
         visualization/test_report.py visualization/test_training_curves.py; do
       selection+=(--ignore "tests/$part")

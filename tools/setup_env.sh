@@ -166,7 +166,7 @@ if command -v flock >/dev/null; then
   exec 8<"$root/setup.py"
   flock 8
 fi
-pip install -q --no-build-isolation -e '.[report,samples,lvis,fast,boxinst,dev]'
+pip install -q --no-build-isolation -e '.[report,samples,lvis,fast,boxinst,export,dev]'
 if command -v flock >/dev/null; then exec 8<&-; fi
 step 'checking'
 "$py" - <<'CHECK' || fail 'the environment does not work; see above'

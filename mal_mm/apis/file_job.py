@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mal_mm_runtime.image_file import BITS_VARIABLE
+
 from ..checkpoints.hub_folder import hub_folder_digest
-from ..formats.image_file import BITS_VARIABLE
 from ..formats.plain_file import sha256
 from ..labeling.job import LabelingJob
 from ..labeling.plan import Selection
@@ -53,7 +54,7 @@ def make_file_job(
         categories=categories and sorted(categories, key=str),
         min_quality=output.min_quality,
         polygons=output.polygon_tolerance,
-        # how files of more than 8 bits are read, see formats.image_file
+        # how files of more than 8 bits are read, see mal_mm_runtime.image_file
         image_bits=os.environ.get(BITS_VARIABLE) or None,
     )
     return LabelingJob(

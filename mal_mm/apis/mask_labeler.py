@@ -14,6 +14,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mal_mm_runtime.inputs import checked_boxes
+
 from ..checkpoints.hub_folder import use_hub_folder
 from ..checkpoints.loading import load_checkpoint
 from ..checkpoints.public_weights import use_local_weights
@@ -26,6 +28,7 @@ from ..labeling.portion_labeler import Output
 from ..labeling.summary import Summary
 from ..models.untrained_labeler import is_untrained
 from .file_job import make_file_job
+from .pretrained_labeler import find_pretrained
 
 INSTANT_SIZES = ('small', 'base', 'large')
 
@@ -154,6 +157,34 @@ class MaskLabeler:
             raise ValueError(f'`size` must be one of {INSTANT_SIZES}, got {size!r}')
         return cls(f'mal_mm::mal/instant_dinov2_{size}.py', **options)
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        file: str | Path | None = None,
+        address: str | None = None,
+        offline: str | Path | None = None,
+        download: bool | Callable[[str], bool] = False,
+        **options: Any,
+    ) -> MaskLabeler:
+        """A labeler whose weights others have published; docs/model_zoo.md lists them.
+
+        The licence is printed. The file's digest is kept beside it at its first use.
+
+        Args:
+            name: such as 'instant-dinov2-small'.
+            file: where the weights lie; None: they are sought, see `checkpoints.zoo.obtain`.
+            address: in place of the one that is listed.
+            offline: look into this folder only, and never download.
+            download: fetch them if they are missing; a function is asked first, with a question.
+            **options: of the constructor, such as `device`.
+
+        Raises:
+            ValueError: nothing is published under the name, or it is no labeler.
+            CheckpointError: the file is not to be had, has changed, or is none of the kind.
+        """
+        return cls(*find_pretrained(name, file, address, offline, download), **options)
+
     def label(self, image: str | Path | np.ndarray, boxes_xyxy: np.ndarray) -> list[PseudoMask]:
         """Draw one mask per box.
 
@@ -170,36 +201,7 @@ class MaskLabeler:
         """
         if isinstance(image, (str, Path)):
             image = read_image(image)
-        if not (
-            isinstance(image, np.ndarray)
-            and image.dtype == np.uint8
-            and image.ndim == 3
-            and image.shape[2] == 3
-        ):
-            found = (
-                f'{image.dtype} {image.shape}'
-                if isinstance(image, np.ndarray)
-                else type(image).__name__
-            )
-            raise ValueError(
-                f'`image` must be a path or an (H, W, 3) uint8 RGB array, got {found}'
-            )
-        boxes = np.asarray(boxes_xyxy, dtype=np.float64)
-        if boxes.size == 0:
-            boxes = boxes.reshape(0, 4)
-        if boxes.ndim != 2 or boxes.shape[1] != 4:
-            raise ValueError(
-                f'`boxes_xyxy` must be (n, 4), got {boxes.shape}; one box is [[x0, y0, x1, y1]]'
-            )
-        height, width = image.shape[:2]
-        ok = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
-        ok &= (boxes[:, 2:] > 0).all(1) & (boxes[:, 0] < width) & (boxes[:, 1] < height)
-        if not ok.all():
-            bad = int(np.flatnonzero(~ok)[0])
-            raise ValueError(
-                f'box {bad} {boxes[bad].tolist()} is no (x0, y0, x1, y1) with x1 > x0, y1 > y0 '
-                f'that meets the {width} x {height} image'
-            )
+        boxes = checked_boxes(image, boxes_xyxy)
         return self.engine.label(self.engine.make_crops(image, boxes))
 
     def label_file(

@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from mal_mm.formats import AnnotationError, index_annotations, read_coco
 from mal_mm.formats.region_rle import encode_region
 from mal_mm.geometry import paste_probs
-from mal_mm.labeling.box_clip import RELEASED, clip_to_box
+from mal_mm_runtime.box_clip import RELEASED, clip_to_box
 
 from .mask_iou import evaluate
 from .scores import SIZES

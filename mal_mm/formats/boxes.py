@@ -8,12 +8,12 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mal_mm_runtime.windows import SIZE_BOUNDS
+
 from .errors import shorten
 from .image_size import stated_size
 
-# Areas of boxes, in square image pixels, between small, medium and large as COCO and the paper
-# have them; a bound belongs to the bin above.
-SIZE_BOUNDS = (32**2, 96**2)
+__all__ = ['SIZE_BOUNDS', 'Skip', 'box_problem']
 
 _INF = math.inf
 # JSON's whole numbers have no bound, and adding one beyond this to a float raises.

@@ -4,6 +4,8 @@ Pure functions, one stage a file, in the order in which they run. `stages.py` pu
 together; `models/instant_labeler.py` and `models/mask_auto_labeler.py` use the first.
 """
 
+from mal_mm_runtime.grabcut import colour_cut
+
 from .affinity import (
     background_seeds,
     centre_seeds,
@@ -15,7 +17,6 @@ from .affinity import (
 )
 from .box_threshold import box_consistent_thresholds, extent_iou, recentre
 from .colour_field import colour_field
-from .grabcut import colour_cut
 from .stages import DrawnCrops, colour_stages
 
 __all__ = [

@@ -34,7 +34,7 @@ def token_affinity(tokens: Tensor) -> Tensor:
     """
     tokens = tokens.float().flatten(2)
     tokens = F.normalize(tokens - tokens.mean(2, keepdim=True), dim=1)
-    return tokens.mT @ tokens
+    return tokens.transpose(1, 2) @ tokens
 
 
 def centre_seeds(crop_boxes: Tensor, crop_size: int, h: int) -> Tensor:
@@ -143,12 +143,20 @@ def walk_logits(logits: Tensor, tokens: Tensor, crop_boxes: Tensor, crop_size: i
     Returns:
         (N, s, s) logits.
     """
-    h, s = tokens.shape[-1], logits.shape[-1]
+    # int: torch.onnx sees the sizes of tensors as tensors
+    h, s = int(tokens.shape[-1]), int(logits.shape[-1])
     inside = (draw_box_masks(crop_boxes, crop_size, h) > 0).float()
-    probs = F.interpolate(logits.sigmoid()[:, None], (h, h), mode='area')[:, 0] * inside
+    probs = _averages(logits.sigmoid(), s, h) * inside
     walked = walk(token_affinity(tokens), probs.flatten(1), inside.flatten(1)).view_as(probs)
     change = WALK_SHARE * (_logit(walked) - _logit(probs))
     return logits + F.interpolate(change[:, None], (s, s), mode='bilinear')[:, 0]
+
+
+def _averages(maps: Tensor, s: int, h: int) -> Tensor:
+    """(N, s, s) -> (N, h, h), the mean of each cell."""
+    if s % h == 0:  # the same, and ONNX knows it
+        return F.avg_pool2d(maps[:, None], s // h)[:, 0]
+    return F.interpolate(maps[:, None], (h, h), mode='area')[:, 0]
 
 
 # likeness to other tokens (N, n, n), zero on the diagonal, and of each to itself (N, n)
@@ -157,11 +165,11 @@ _Likeness = tuple[Tensor, Tensor]
 
 def _likeness(affinity: Tensor) -> _Likeness:
     likeness = (affinity / TEMPERATURE).exp()
-    diagonal = likeness.diagonal(dim1=1, dim2=2)
     # apart: of itself a token has up to e^10, which would drown the others if it were subtracted
-    itself = diagonal.clone()
-    diagonal.zero_()
-    return likeness, itself
+    itself = likeness.diagonal(dim1=1, dim2=2)
+    places = torch.arange(likeness.shape[-1], device=likeness.device)
+    # not in place: torch.onnx loses writes through a view
+    return likeness.masked_fill(places[:, None] == places, 0), itself
 
 
 def _vote(likeness: _Likeness, foreground: Tensor, background: Tensor) -> Tensor:

@@ -8,11 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# what is tried, and how far from the best fit another one may be
-CANDIDATES = tuple(round(0.1 + 0.05 * n, 2) for n in range(15))
-TOLERANCE = 0.02
-# probabilities are drawn apart by this much around the threshold
-SHARPNESS = 2.0
+from mal_mm_runtime.box_threshold import CANDIDATES, SHARPNESS, TOLERANCE
 
 
 def box_consistent_thresholds(probs: Tensor, boxes: Tensor) -> Tensor:

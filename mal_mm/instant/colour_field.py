@@ -2,7 +2,8 @@
 
 N crops of s x s pixels. z is the log-odds of the mask, u what is known of each pixel alone.
 GrabCut knows colours and the edges between neighbours but forgets the probabilities it was
-started from; here they stay a part of u.
+started from; here they stay a part of u. `mal_mm_runtime.colour_field` is the same without torch,
+and holds the constants.
 """
 
 from __future__ import annotations
@@ -14,24 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# cells of the colour models along each axis of Lab, and the smoothing between them
-_BINS = 16
-_SMOOTHING = 0.7
-# share of pixels that any colour may have: what neither model knows says nothing
-_UNKNOWN = 1e-3
-# one pixel's colour may say so much, in log-odds
-_MAX_EVIDENCE = 3.0
-# colours closer than this (Lab) are noise
-_MIN_RANGE = 16.0
-_MIN_CONTRAST = 0.5
-# weights are counted in parts of
-_UNIT = 2**16
-# neighbours at these distances
-_DISTANCES = (1, 2, 4)
-_DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
-_ROUNDS = 2
-_STEPS = 4
-_MAX_ODDS = 12.0
+from mal_mm_runtime.colour_field import (
+    BINS,
+    DIRECTIONS,
+    DISTANCES,
+    MAX_EVIDENCE,
+    MAX_ODDS,
+    MIN_CONTRAST,
+    MIN_RANGE,
+    ROUNDS,
+    SMOOTHING,
+    STEPS,
+    UNIT,
+    UNKNOWN,
+)
 
 
 def colour_field(probs: Tensor, lab: Tensor, in_image: Tensor, allowed: Tensor) -> Tensor:
@@ -50,14 +47,14 @@ def colour_field(probs: Tensor, lab: Tensor, in_image: Tensor, allowed: Tensor) 
     cells = _colour_cells(lab)
     links = list(_links(lab))
     shown = in_image.flatten(1).float()
-    z = known.masked_fill(~allowed, -_MAX_ODDS)
-    for _ in range(_ROUNDS):
+    z = known.masked_fill(~allowed, -MAX_ODDS)
+    for _ in range(ROUNDS):
         belief = z.sigmoid().flatten(1)
         evidence = _log_ratio(cells, belief * shown, (1 - belief) * shown)
-        u = known + evidence.clamp(-_MAX_EVIDENCE, _MAX_EVIDENCE).view_as(known)
-        for _ in range(_STEPS):
-            z = _message(z, links).add_(u).clamp_(-_MAX_ODDS, _MAX_ODDS)
-            z = z.masked_fill(~allowed, -_MAX_ODDS)
+        u = known + evidence.clamp(-MAX_EVIDENCE, MAX_EVIDENCE).view_as(known)
+        for _ in range(STEPS):
+            z = _message(z, links).add_(u).clamp_(-MAX_ODDS, MAX_ODDS)
+            z = z.masked_fill(~allowed, -MAX_ODDS)
     return z.sigmoid().masked_fill(~allowed, 0)
 
 
@@ -69,16 +66,16 @@ def _colour_cells(lab: Tensor) -> Tensor:
     ordered = colours.sort(2).values
     low = ordered[:, :, int(0.005 * count), None]
     high = ordered[:, :, count - 1 - int(0.005 * count), None]
-    span = (high - low).amax(1, keepdim=True).clamp(min=_MIN_RANGE)
-    places = ((colours - (high + low) / 2) / span + 0.5) * (_BINS - 1)
-    places = places.clamp(0, _BINS - 1).round().long()
-    return (places[:, 0] * _BINS + places[:, 1]) * _BINS + places[:, 2]
+    span = (high - low).amax(1, keepdim=True).clamp(min=MIN_RANGE)
+    places = ((colours - (high + low) / 2) / span + 0.5) * (BINS - 1)
+    places = places.clamp(0, BINS - 1).round().long()
+    return (places[:, 0] * BINS + places[:, 1]) * BINS + places[:, 2]
 
 
 def _log_ratio(cells: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     """(N, s * s) log of how much more of each pixel's colour is inside than outside."""
     models = torch.stack([_colour_model(cells, weights) for weights in (inside, outside)])
-    logs = (models + _UNKNOWN).log()
+    logs = (models + UNKNOWN).log()
     return (logs[0] - logs[1]).gather(1, cells)
 
 
@@ -86,14 +83,14 @@ def _colour_model(cells: Tensor, weights: Tensor) -> Tensor:
     """(N, cells) smoothed share of each colour."""
     N = len(cells)
     # in whole numbers: a GPU adds in any order, and sums of floats would differ from run to run
-    whole = (weights * _UNIT).round().long()
-    counts = whole.new_zeros(N, _BINS**3).scatter_add_(1, cells, whole).to(weights) / _UNIT
+    whole = (weights * UNIT).round().long()
+    counts = whole.new_zeros(N, BINS**3).scatter_add_(1, cells, whole).to(weights) / UNIT
     offsets = torch.arange(-3, 4, device=weights.device, dtype=weights.dtype)
-    kernel = torch.exp(-0.5 * (offsets / _SMOOTHING) ** 2)
+    kernel = torch.exp(-0.5 * (offsets / SMOOTHING) ** 2)
     kernel = (kernel / kernel.sum()).view(1, 1, -1)
-    counts = counts.view(N, _BINS, _BINS, _BINS)
+    counts = counts.view(N, BINS, BINS, BINS)
     for _ in range(3):  # each axis comes last once
-        rows = F.pad(counts.reshape(-1, 1, _BINS), (3, 3))
+        rows = F.pad(counts.reshape(-1, 1, BINS), (3, 3))
         counts = F.conv1d(rows, kernel).view_as(counts).permute(0, 3, 1, 2)
     return counts.reshape(N, -1) / weights.sum(1, keepdim=True).clamp(min=1)
 
@@ -105,8 +102,8 @@ def _links(lab: Tensor) -> Iterator[tuple[_Place, _Place, Tensor]]:
     """Pairs of neighbours: where the one and the other are, and how much alike."""
     H, W = lab.shape[2:]
     differences = []
-    for distance in _DISTANCES:
-        for down, right in _DIRECTIONS:
+    for distance in DISTANCES:
+        for down, right in DIRECTIONS:
             down, right = down * distance, right * distance
             rows = slice(0, H - down), slice(down, H)
             columns = (
@@ -118,7 +115,7 @@ def _links(lab: Tensor) -> Iterator[tuple[_Place, _Place, Tensor]]:
             length = (down**2 + right**2) ** 0.5 / max(down, abs(right))
             differences.append((one, other, squared, length))
     nearest = torch.cat([squared.flatten(1) for _, _, squared, _ in differences[:4]], 1)
-    scale = (2 * nearest.mean(1)).clamp(min=_MIN_CONTRAST)[:, None, None]
+    scale = (2 * nearest.mean(1)).clamp(min=MIN_CONTRAST)[:, None, None]
     for one, other, squared, length in differences:
         yield one, other, torch.exp(-squared / scale) / length
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_lab
 from torch import Tensor
 
+from mal_mm_runtime.grabcut import colour_cut
+from mal_mm_runtime.stages import SIZE, SLACK, shrink
+
 from ..geometry import draw_box_masks
 from .box_threshold import box_consistent_thresholds, recentre
 from .colour_field import colour_field
-from .grabcut import colour_cut
-
-# side of the maps that colours are looked at on
-SIZE = 168
-# a box is seldom exact: colours may speak this far beyond it, in parts of its side
-SLACK = 0.03
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,3 @@ def colour_stages(
     shown = draw_box_masks(in_image, S, SIZE) > 0.5
     settled = colour_field((centred + cut) / 2, rgb_to_lab(colours / 255), shown, allowed)
     return DrawnCrops(settled, centred)
-
-
-def shrink(crop: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8 -> (SIZE, SIZE, 3), averaged."""
-    return cv2.resize(np.ascontiguousarray(crop), (SIZE, SIZE), interpolation=cv2.INTER_AREA)

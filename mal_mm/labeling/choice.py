@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mal_mm_runtime.windows import boxes_on_maps
+
 from ..formats.coco import index_images
 from ..formats.mal_fields import has_quality
 from ..formats.paths import image_file_name, resolve_under
@@ -23,7 +25,7 @@ from ..formats.rle import annotation_to_rle, decode_tight
 from ..geometry import crop_window, expand_fixed
 from ..models.data_preprocessor import IMAGENET_MEAN, IMAGENET_STD
 from .image_io import read_image
-from .quality import boxes_on_maps, colour_separation, tightness
+from .quality import colour_separation, tightness
 
 # masks that are looked at: more hardly move the mean
 MOST = 400

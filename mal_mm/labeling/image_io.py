@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..formats.image_file import decode_image
+from mal_mm_runtime.image_file import decode_image
+
 from ..formats.image_hints import name_hint
 from ..formats.paths import resolve_under
 from ..formats.plain_file import read_plain_file
@@ -39,7 +40,7 @@ class ImageStamp(NamedTuple):
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read an image file, see `formats.image_file` for what its values become.
+    """Read an image file, see `mal_mm_runtime.image_file` for what its values become.
 
     Returns:
         (H, W, 3) uint8 RGB.

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mal_mm_runtime.box_clip import fill_box
+
 from ..formats import mal_fields
 from ..formats.image_size import check_found_size, mask_size
 from ..formats.mask_check import NONE, mask_problem
@@ -183,23 +185,6 @@ def mask_fields(mask: PseudoMask, output: Output) -> dict[str, Any]:
     poor = mask.quality < output.min_quality
     flag = mal_fields.LOW_QUALITY if poor else None
     return mal_fields.drawn(segmentation, mask.area, mask.quality, flag, poor, iou)
-
-
-def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
-    """The box itself as a mask.
-
-    Args:
-        box_xyxy: (4,) image pixels.
-        image_hw: height and width of the image.
-
-    Returns:
-        (h, w) bool region, its first row and column; at least one pixel when the box meets the
-        image.
-    """
-    height, width = image_hw
-    left, top = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)
-    right, bottom = min(int(np.ceil(box_xyxy[2])), width), min(int(np.ceil(box_xyxy[3])), height)
-    return np.ones((max(bottom - top, 0), max(right - left, 0)), dtype=bool), top, left
 
 
 def apply_fields(

@@ -6,20 +6,13 @@ which colours are compared. docs/quality.md says what was tried and how well it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
+from mal_mm_runtime.quality import GRID, NOISE, RING
+
 from ..instant import DrawnCrops
 from ..instant.box_threshold import extent_iou
-
-_GRID = 64
-# ring of pixels around the mask that it is compared with: 3 of 64 cells, a 17th of the box's side
-_RING = 3 / 64
-# variance of colours that counts as noise: 0.03 standard deviations of ImageNet, 2 grey levels
-_NOISE = 1e-3
 
 
 def mask_quality(
@@ -39,7 +32,7 @@ def mask_quality(
     Returns:
         (N,) in [0, 1]; 0 for an empty mask.
     """
-    on_grid = _to_grid(probs[:, None], min(probs.shape[-1], _GRID))[:, 0]
+    on_grid = _to_grid(probs[:, None], min(probs.shape[-1], GRID))[:, 0]
     separation = colour_separation(on_grid > _for_maps(threshold, probs), images)
     # exponents from benchmarks/fit_quality.py
     return separation.sqrt() * tightness(probs, boxes, threshold) * decidedness(on_grid, threshold)
@@ -76,7 +69,7 @@ def colour_separation(masks: Tensor, images: Tensor) -> Tensor:
     """
     g = masks.shape[-1]
     inside = masks.to(images.dtype)
-    region = _dilate(inside, max(round(_RING * g), 1)).flatten(1)[:, None]
+    region = _dilate(inside, max(round(RING * g), 1)).flatten(1)[:, None]
     colours = _to_grid(images, g).flatten(2)
 
     size = region.sum(2).clamp_(min=1)
@@ -85,7 +78,7 @@ def colour_separation(masks: Tensor, images: Tensor) -> Tensor:
     # centred before it is squared: float32 would lose the small variance of a dull picture
     colours = (colours - mean[:, :, None]) * region
     covariance = colours @ colours.mT / size[:, :, None]
-    covariance.diagonal(dim1=1, dim2=2).add_(_NOISE)
+    covariance.diagonal(dim1=1, dim2=2).add_(NOISE)
     with_mask = (colours @ inside.flatten(1)[:, :, None])[:, :, 0] / size
     explained = (with_mask * torch.linalg.solve(covariance, with_mask)).sum(1)
     variance = (share * (1 - share))[:, 0]
@@ -125,29 +118,6 @@ def decidedness(probs: Tensor, threshold: float | Tensor) -> Tensor:
     common = (belief * masks).sum((1, 2))
     union = belief.sum((1, 2)) + masks.sum((1, 2)) - common
     return (common / union.clamp(min=1e-6)).clamp_(0, 1)
-
-
-def boxes_on_maps(
-    boxes: np.ndarray, windows: np.ndarray, image_hws: Sequence[tuple[int, int]], size: int
-) -> np.ndarray:
-    """Boxes, as far as they lie in their images, on maps of their windows.
-
-    Unlike `geometry.box_to_crop` it rounds nothing: the box mask is up to a pixel larger than the
-    box at its right and lower side, which is much of a small object.
-
-    Args:
-        boxes: (N, 4) xyxy image pixels.
-        windows: (N, 4) int windows, see `geometry`.
-        image_hws: height and width of each box's image.
-        size: side of the maps.
-
-    Returns:
-        (N, 4) float32 in cells of the maps.
-    """
-    limits = np.array([(width, height, width, height) for height, width in image_hws])
-    corner = np.tile(windows[:, :2], 2)
-    sides = np.tile(windows[:, 2:] - windows[:, :2], 2)
-    return ((np.clip(boxes, 0, limits) - corner) * (size / sides)).astype(np.float32)
 
 
 def _for_maps(threshold: float | Tensor, maps: Tensor) -> Tensor:

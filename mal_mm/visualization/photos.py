@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mal_mm.formats.image_file import decode_image
 from mal_mm.formats.image_size import stated_size
 from mal_mm.formats.paths import image_file_name, resolve_under
 from mal_mm.formats.plain_file import open_plain_file, read_plain_file
+from mal_mm_runtime.image_file import decode_image
 
 from .overlay import scale_image
 

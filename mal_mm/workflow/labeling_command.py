@@ -14,6 +14,8 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 from tqdm import tqdm
 
+from mal_mm_runtime.box_clip import RELEASED
+
 from ..apis.file_job import make_file_job
 from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
@@ -21,7 +23,6 @@ from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
 from ..formats.review_marks import read_marks
 from ..labeling.batch_size import find_batch_size
-from ..labeling.box_clip import RELEASED
 from ..labeling.job import LabelingJob
 from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
@@ -111,7 +112,7 @@ def make_labeler(
     """The labeler that the arguments ask for, with its batch size."""
     instant: dict[str, Any] = {}
     if checkpoint is None:
-        instant = dict(weights=args.weights, download=args.download or _ask)
+        instant = dict(weights=args.weights, download=args.download or ask)
     labeler = MaskLabeler(
         config,
         checkpoint,
@@ -230,7 +231,7 @@ def write_page(args: argparse.Namespace) -> None:
             print(page.why_empty(args.img_root), file=sys.stderr)
 
 
-def _ask(question: str) -> bool:
+def ask(question: str) -> bool:
     """Ask a person, if there is one."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return False

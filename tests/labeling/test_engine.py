@@ -13,8 +13,8 @@ from mal_mm.geometry import (
 )
 from mal_mm.labeling import LabelingEngine, mask_quality
 from mal_mm.labeling.crop import Drawing
-from mal_mm.labeling.overlaps import Claim, resolve_overlaps
-from mal_mm.labeling.quality import boxes_on_maps
+from mal_mm_runtime.overlaps import Claim, resolve_overlaps
+from mal_mm_runtime.windows import boxes_on_maps
 
 BOXES = np.array(
     [[5, 5, 60, 50], [20, 30, 110, 85], [0, 0, 30, 30], [70, 10, 110, 60], [50, 50, 56.5, 57]]

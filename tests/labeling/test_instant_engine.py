@@ -13,7 +13,8 @@ from tiny_instant import CROP_SIZE, instant_config, instant_model
 from mal_mm.geometry import crop_window, expand_fixed, paste_probs
 from mal_mm.instant import DrawnCrops, colour_stages
 from mal_mm.labeling import LabelingEngine, mask_quality
-from mal_mm.labeling.quality import boxes_on_maps, instant_quality
+from mal_mm.labeling.quality import instant_quality
+from mal_mm_runtime.windows import boxes_on_maps
 
 BOXES = np.array([[5, 5, 60, 50], [20, 30, 110, 85], [-10, 0, 30, 30], [70, 10, 110, 60.5]])
 HW = (90, 120)

@@ -6,12 +6,8 @@ from hypothesis import strategies as st
 
 from mal_mm.geometry import box_from_crop
 from mal_mm.labeling import mask_quality
-from mal_mm.labeling.quality import (
-    boxes_on_maps,
-    colour_separation,
-    decidedness,
-    tightness,
-)
+from mal_mm.labeling.quality import colour_separation, decidedness, tightness
+from mal_mm_runtime.windows import boxes_on_maps
 
 S = 16
 BOX = torch.tensor([[4.0, 4, 12, 12]])

@@ -9,7 +9,8 @@ from mmdet.registry import TRANSFORMS
 from mmengine.fileio import get
 from mmengine.logging import MMLogger
 
-from ...formats.image_file import decode_image, decodes_the_same
+from mal_mm_runtime.image_file import decode_image, decodes_the_same
+
 from ...formats.image_size import check_found_size, stated_size
 from ...formats.plain_file import read_plain_file
 
@@ -20,7 +21,7 @@ class LoadAnyImage(LoadImageFromFile):
 
     mmcv makes white of 16 bits (Pillow) or half a picture of half a file (OpenCV). Files of 8 bits
     that are read alike everywhere are left to `imdecode_backend`, all others are read by
-    `formats.image_file`.
+    `mal_mm_runtime.image_file`.
 
     Args:
         skip_unreadable: give None for an image that cannot be read, upon which mmdet's data sets

@@ -110,5 +110,5 @@ class QueryDecoder(BaseModule):
     def _outside(self, logits: Tensor, h: int, w: int) -> Tensor:
         """(N * heads, 1, h * w): True where the query must not look."""
         outside = resize(logits[:, None], size=(h, w)).detach().flatten(2) < 0
-        outside &= ~outside.all(-1, keepdim=True)
+        outside = outside & ~outside.all(-1, keepdim=True)  # not in place, for torch.onnx
         return outside.repeat_interleave(self.num_heads, dim=0)

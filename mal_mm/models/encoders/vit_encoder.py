@@ -37,7 +37,7 @@ def resize_position_embedding(
         (1, extra + H * W, C).
     """
     extra, grid = embedding[:, :num_extra_tokens], embedding[:, num_extra_tokens:]
-    side = round(grid.shape[1] ** 0.5)
+    side = round(int(grid.shape[1]) ** 0.5)  # int: torch.onnx sees sizes as tensors
     if tuple(size_hw) == (side, side):
         return embedding
     grid = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2)
@@ -157,7 +157,7 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
     def _encode_tokens(self, image: Tensor) -> tuple[Tensor, Tensor]:
         tokens, grid_hw = self.patch_embed(image)
         if self.cls_token is not None:
-            tokens = torch.cat([self.cls_token.expand(len(image), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.cls_token.expand(image.shape[0], -1, -1), tokens], dim=1)
         tokens = tokens + resize_position_embedding(self.pos_embed, grid_hw, self.num_extra_tokens)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
         maps = []

@@ -11,8 +11,8 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from mal_mm.datasets import LoadAnyImage
-from mal_mm.formats.image_file import decode_image, without_addresses
 from mal_mm.labeling.image_io import read_image as read_for_labeling
+from mal_mm_runtime.image_file import decode_image, without_addresses
 
 H, W = 12, 17
 RANDOM = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mal_mm.labeling.overlaps import Claim, resolve_overlaps
+from mal_mm_runtime.overlaps import Claim, resolve_overlaps
 
 HW = (9, 9)
 # box corners in quarters of a pixel, and who claims what is drawn at random

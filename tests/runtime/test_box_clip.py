@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mal_mm.labeling.box_clip import clip_to_box
+from mal_mm_runtime.box_clip import clip_to_box
 
 HW = (8, 10)
 COORDINATES = st.floats(-3, 13, allow_nan=False)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sharp_labeler import blotches
 
 from mal_mm.instant import colour_cut
-from mal_mm.instant.grabcut import MAX_CHANGE, SURE_BACKGROUND, SURE_FOREGROUND
+from mal_mm_runtime.grabcut import MAX_CHANGE, SURE_BACKGROUND, SURE_FOREGROUND
 
 S = 48
 ROWS, COLUMNS = np.mgrid[:S, :S]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mal_mm.labeling.hole_carving import carve_holes
+from mal_mm_runtime.hole_carving import carve_holes
 
 GREEN, BLUE, RED, YELLOW = (40, 150, 60), (60, 80, 200), (200, 60, 50), (220, 200, 60)
 ROWS, COLUMNS = np.mgrid[:120, :120]

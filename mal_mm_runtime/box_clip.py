@@ -42,3 +42,20 @@ def _pixels(low: float, high: float, tolerance: float) -> tuple[int, int]:
     if last <= first:  # narrower than a pixel
         first, last = np.floor(low), np.ceil(high)
     return int(first), int(last)
+
+
+def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
+    """The box itself as a mask.
+
+    Args:
+        box_xyxy: (4,) image pixels.
+        image_hw: height and width of the image.
+
+    Returns:
+        (h, w) bool region, its first row and column; at least one pixel when the box meets the
+        image.
+    """
+    height, width = image_hw
+    left, top = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)
+    right, bottom = min(int(np.ceil(box_xyxy[2])), width), min(int(np.ceil(box_xyxy[3])), height)
+    return np.ones((max(bottom - top, 0), max(right - left, 0)), dtype=bool), top, left
