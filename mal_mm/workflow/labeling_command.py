@@ -21,6 +21,7 @@ from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
 from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
+from ..formats.errors import AnnotationError
 from ..formats.review_marks import read_marks
 from ..labeling.batch_size import find_batch_size
 from ..labeling.job import LabelingJob
@@ -33,6 +34,8 @@ from ..labeling.summary import Summary
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     check_places(args.img_root, {'--out': args.out, '--summary': args.summary})
+    if not args.ann.exists():  # before the weights are loaded, which takes seconds
+        raise AnnotationError(f'{args.ann}: no such annotation file; check the path')
     check_machine(args)
     if args.redo and (args.only_missing or getattr(args, 'boxes', None)):
         raise ValueError(

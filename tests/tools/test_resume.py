@@ -174,7 +174,7 @@ def test_a_torn_checkpoint_ends_the_tool_in_one_sentence(repo_root, tiny_config)
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        f"train.py: checkpoint '{folder}/epoch_2.pth', named by {folder}/last_checkpoint, is cut "
+        f"train: checkpoint '{folder}/epoch_2.pth', named by {folder}/last_checkpoint, is cut "
         'short or no checkpoint; resume from the newest whole one with --resume '
         f'{folder}/epoch_1.pth'
     )
