@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import call
 from mmengine.config import Config
 from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
@@ -32,6 +33,18 @@ def call_tool(repo_root, folder):
         return done.stdout
 
     return call
+
+
+@pytest.fixture
+def mal_mm_call(folder):
+    """A command in this process, which has imported all that it needs."""
+
+    def run(command: str, *arguments: object) -> str:
+        done = call(command, *arguments, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope='module')
@@ -79,9 +92,9 @@ def test_every_box_gets_a_mask_inside_the_image(data_root, pseudo_masks):
         assert rows.min() >= y - h / 16 - 1 and rows.max() <= y + h * 17 / 16 + 1
 
 
-def test_metrics_compare_the_masks_with_the_floors(folder, data_root, pseudo_masks, call_tool):
+def test_metrics_compare_the_masks_with_the_floors(folder, data_root, pseudo_masks, mal_mm_call):
     truth = data_root / 'train_gt.json'
-    call_tool('evaluate_pseudo_masks.py', pseudo_masks, truth, '--out', folder / 'metrics.json')
+    mal_mm_call('evaluate', pseudo_masks, truth, '--out', folder / 'metrics.json')
     metrics = json.loads((folder / 'metrics.json').read_text())
     number = len(json.loads(truth.read_text())['annotations'])
     assert metrics['counts']['evaluated'] == metrics['counts']['ground_truth'] == number
@@ -101,18 +114,20 @@ def test_segmenter_takes_a_training_step_on_the_masks(
     assert np.isfinite(loss) and loss > 0
 
 
-def test_the_page_says_what_made_the_masks(folder, data_root, pseudo_masks, call_tool):
-    call_tool('make_report.py', pseudo_masks, '--img-root', data_root, '--out', folder / 'page')
+@pytest.mark.slow
+def test_the_page_says_what_made_the_masks(folder, data_root, pseudo_masks, mal_mm_call):
+    mal_mm_call('report', pseudo_masks, '--img-root', data_root, '--out', folder / 'page')
     page = (folder / 'page' / 'index.html').read_text()
     head = json.loads(pseudo_masks.read_text())['mal_mm']
     assert head['config'].startswith('labeler.py') and head['checkpoint'].startswith('epoch_1.pth')
     assert head['config'] in page and head['checkpoint'] in page
 
 
-def test_the_file_leaves_for_other_tools_and_comes_back(folder, pseudo_masks, call_tool):
+@pytest.mark.slow
+def test_the_file_leaves_for_other_tools_and_comes_back(folder, pseudo_masks, mal_mm_call):
     ours = json.loads(pseudo_masks.read_text())
-    call_tool('convert.py', pseudo_masks, '--to', 'cvat', folder / 'cvat.xml')
-    call_tool('convert.py', 'cvat', folder / 'cvat.xml', folder / 'back.json')
+    mal_mm_call('convert', pseudo_masks, '--to', 'cvat', folder / 'cvat.xml')
+    mal_mm_call('convert', 'cvat', folder / 'cvat.xml', folder / 'back.json')
     back = {
         each['id']: each for each in json.loads((folder / 'back.json').read_text())['annotations']
     }
@@ -131,7 +146,8 @@ def coco_rle(segmentation) -> dict:
     )
 
 
-def test_retention_scores_the_masks_as_predictions(folder, data_root, pseudo_masks, call_tool):
+@pytest.mark.slow
+def test_retention_scores_the_masks_as_predictions(folder, data_root, pseudo_masks, mal_mm_call):
     truth = data_root / 'train_gt.json'
     for name, path in (('gt', truth), ('mal', pseudo_masks)):
         results = [
@@ -147,16 +163,17 @@ def test_retention_scores_the_masks_as_predictions(folder, data_root, pseudo_mas
             if isinstance(result['segmentation']['counts'], bytes):
                 result['segmentation']['counts'] = result['segmentation']['counts'].decode()
         (folder / f'{name}.segm.json').write_text(json.dumps(results))
-    said = call_tool('retention.py', 'gt.segm.json', 'mal.segm.json', '--gt-ann', truth)
+    said = mal_mm_call('retention', 'gt.segm.json', 'mal.segm.json', '--gt-ann', truth)
     assert '| segm | AP | GT |' in said or '100.0' in said
 
 
+@pytest.mark.slow
 def test_the_two_phase_command_takes_the_labeler_that_made_them(
-    folder, data_root, labeler, repo_root, call_tool
+    folder, data_root, labeler, repo_root, mal_mm_call
 ):
     segmenter = repo_root / 'configs' / 'phase2' / 'solov2_r50_fpn_3x_coco_mal.py'
-    said = call_tool(
-        'run_two_phase.py',
+    said = mal_mm_call(
+        'two-phase',
         *('--ann', data_root / 'pseudo_masks.json', '--img-root', data_root),
         *('--labeler', labeler[0], '--labeler-checkpoint', labeler[1], '--segmenter', segmenter),
         *('--val-ann', data_root / 'unseen_gt.json', '--val-img-root', data_root),

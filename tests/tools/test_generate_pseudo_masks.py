@@ -255,6 +255,7 @@ def stop_in_the_middle(folder, tmp_path, number):
     return process.returncode, stderr
 
 
+@pytest.mark.slow
 def test_a_second_call_at_the_same_time_is_refused_and_loses_nothing(call, folder, tmp_path):
     images = [{'id': n, 'file_name': 'a.png'} for n in range(80)]
     (tmp_path / 'a.png').write_bytes((folder / 'images' / 'a.png').read_bytes())
@@ -295,6 +296,7 @@ def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(call, folder,
         assert f'{tmp_path / "pipe.png"}: cannot be read (is a pipe or a device' in said
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
     status, stderr = stop_in_the_middle(folder, tmp_path, signal.SIGINT)
     assert status == 130
@@ -304,6 +306,7 @@ def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
     assert (tmp_path / 'out.json.parts').is_dir()
 
 
+@pytest.mark.slow
 def test_a_killed_run_keeps_the_old_file_and_goes_on_with_resume(call, folder, tmp_path):
     status, _ = stop_in_the_middle(folder, tmp_path, signal.SIGKILL)
     assert status == -signal.SIGKILL

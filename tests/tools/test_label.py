@@ -23,6 +23,8 @@ from tiny_labeler import ARCH
 from mal_mm.formats import read_coco
 from mal_mm_cli import label
 
+pytestmark = pytest.mark.slow  # what depends on the stack is tested in generate and train
+
 REPO_ROOT = Path(__file__).resolve().parents[2]
 LABEL = REPO_ROOT / 'tools' / 'label.py'
 BOXES = [[8, 6, 60, 44], [50, 30, 55, 50], [20, 40, 30, 30], [70, 5, 40, 35], [2, 2, 24, 60]]

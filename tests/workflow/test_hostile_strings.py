@@ -13,6 +13,8 @@ from mmengine.config import Config
 
 from mal_mm.workflow import TwoPhaseRun
 
+pytestmark = pytest.mark.slow  # the text of configs is the same on both stacks
+
 
 class Tags(HTMLParser):
     """Scripts, pictures and attributes of a page."""
