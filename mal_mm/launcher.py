@@ -25,7 +25,7 @@ from .hooks.console_progress_hook import ConsoleProgressHook
 from .labeler_data import apply_labeler_data
 from .phase2.custom_data import OwnData, put_on_data
 from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
-from .runner.quiet_runner import quiet
+from .runner.quiet_runner import quiet, silence_coco
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -103,6 +103,7 @@ def build_runner(cfg: Config) -> Runner:
     kind = RUNNERS.get(cfg.get('runner_type', 'Runner'))
     if not is_verbose():
         kind = quiet(kind)
+        silence_coco()
     runner = kind.from_cfg(cfg)
     if not is_verbose():
         runner.register_hook(ConsoleProgressHook())

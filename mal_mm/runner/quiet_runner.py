@@ -7,6 +7,7 @@ the first useful one. All of it is in WORK_DIR/*/*.log; `--verbose` shows it on 
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -30,6 +31,22 @@ def quiet(runner_class: type[Runner]) -> type[Runner]:
     return QuietRunner
 
 
+def silence_coco() -> None:
+    """Let COCO's readers and scorers stop telling each of their steps on the terminal.
+
+    They use `print`, once for each file and each evaluation; scores are in the log and in the
+    line that ends an evaluation.
+    """
+    for name in ('pycocotools.coco', 'pycocotools.cocoeval', 'lvis.eval'):
+        module = sys.modules.get(name)
+        if module is not None:
+            vars(module)['print'] = _say_nothing
+
+
+def _say_nothing(*args: object, **options: object) -> None:
+    pass
+
+
 def is_for_people(record: logging.LogRecord) -> bool:
     """Whether a record belongs on the terminal."""
     text = record.getMessage()
@@ -43,6 +60,8 @@ def is_for_people(record: logging.LogRecord) -> bool:
 
 # warnings of mmengine and mmdet that say how they are made, not what to do
 _HOW_IT_IS_MADE = (
+    'will be deprecated in future',
+    'and the former will be deprecated',
     'Failed to search registry with scope',
     'is not set in metric class',
     'The prefix is not set',
