@@ -34,8 +34,6 @@ from ..labeling.summary import Summary
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     check_places(args.img_root, {'--out': args.out, '--summary': args.summary})
-    if not args.ann.exists():  # before the weights are loaded, which takes seconds
-        raise AnnotationError(f'{args.ann}: no such annotation file; check the path')
     check_machine(args)
     if args.redo and (args.only_missing or getattr(args, 'boxes', None)):
         raise ValueError(
@@ -113,6 +111,9 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
+    ann = getattr(args, 'ann', None)  # scoring a detector's boxes takes none
+    if ann is not None and not ann.exists():  # loading weights takes seconds
+        raise AnnotationError(f'{ann}: no such annotation file; check the path')
     instant: dict[str, Any] = {}
     if checkpoint is None:
         instant = dict(weights=args.weights, download=args.download or ask)
