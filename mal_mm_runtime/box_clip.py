@@ -58,4 +58,9 @@ def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarra
     height, width = image_hw
     left, top = max(int(box_xyxy[0]), 0), max(int(box_xyxy[1]), 0)
     right, bottom = min(int(np.ceil(box_xyxy[2])), width), min(int(np.ceil(box_xyxy[3])), height)
+    # a side may be too small for its end to be another number than its start
+    if box_xyxy[2] > 0 and left < width:
+        right = max(right, left + 1)
+    if box_xyxy[3] > 0 and top < height:
+        bottom = max(bottom, top + 1)
     return np.ones((max(bottom - top, 0), max(right - left, 0)), dtype=bool), top, left

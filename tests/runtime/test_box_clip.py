@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mal_mm_runtime.box_clip import clip_to_box
+from mal_mm_runtime.box_clip import clip_to_box, fill_box
 
 HW = (8, 10)
 COORDINATES = st.floats(-3, 13, allow_nan=False)
@@ -95,3 +95,11 @@ def test_a_box_smaller_than_a_pixel_keeps_one(x, y, side):
     kept = clip_to_box(REGION, (0, 0), np.array([x, y, x + side, y + side]), 0)
     assert 1 <= kept.sum() <= 4
     assert kept[int(y), int(x)]
+
+
+def test_a_box_thinner_than_its_place_can_tell_still_has_a_pixel():
+    thin = np.array([0.0, 1.0, 1.0, 1.0 + 5.7e-280])
+    region, top, left = fill_box(thin, (30, 40))
+    assert (region.sum(), top, left) == (1, 1, 0)
+    beside, _, _ = fill_box(np.array([-9.0, 2.0, 0.0, 8.0]), (30, 40))
+    assert not beside.size
