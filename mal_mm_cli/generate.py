@@ -118,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
     """Label; the exit status."""
     from mal_mm.models.untrained_labeler import is_untrained
     from mal_mm.workflow.labeling_command import (
+        check_annotations,
         check_arguments,
         finish,
         make_job,
@@ -140,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.checkpoint is not None and args.weights is not None:
         print('--weights is not used: all weights are in CHECKPOINT', file=sys.stderr)
+    check_annotations(args.ann)
     labeler = make_labeler(args, config, args.checkpoint)
     job = make_job(args, labeler, detections=args.boxes)
     if args.dry_run:

@@ -112,21 +112,30 @@ def _colour_model(cells: np.ndarray, weights: np.ndarray) -> np.ndarray:
 _Place = tuple[slice, slice]
 
 
-def _links(lab: np.ndarray) -> Iterator[tuple[_Place, _Place, Any]]:
-    H, W = lab.shape[1:]
-    differences = []
+def neighbours(height: int, width: int) -> Iterator[tuple[_Place, _Place, float]]:
+    """Where the one and the other of each pair of neighbours are, nearest pairs first.
+
+    Yields:
+        Rows and columns of the ones, those of the others, and how much longer than a step along
+        an axis their distance is.
+    """
     for distance in DISTANCES:
         for down, right in DIRECTIONS:
             down, right = down * distance, right * distance
-            rows = slice(0, H - down), slice(down, H)
+            rows = slice(0, height - down), slice(down, height)
             columns = (
-                slice(max(-right, 0), W - max(right, 0)),
-                slice(max(right, 0), W + min(right, 0)),
+                slice(max(-right, 0), width - max(right, 0)),
+                slice(max(right, 0), width + min(right, 0)),
             )
             one, other = zip(rows, columns, strict=True)
-            squared = ((lab[(..., *one)] - lab[(..., *other)]) ** 2).sum(0)
-            length = (down**2 + right**2) ** 0.5 / max(down, abs(right))
-            differences.append((one, other, squared, length))
+            yield one, other, (down**2 + right**2) ** 0.5 / max(down, abs(right))
+
+
+def _links(lab: np.ndarray) -> Iterator[tuple[_Place, _Place, Any]]:
+    differences = []
+    for one, other, length in neighbours(*lab.shape[1:]):
+        squared = ((lab[(..., *one)] - lab[(..., *other)]) ** 2).sum(0)
+        differences.append((one, other, squared, length))
     nearest = np.concatenate([squared.ravel() for _, _, squared, _ in differences[:4]])
     scale = np.float32(max(2 * float(nearest.mean(dtype=np.float64)), MIN_CONTRAST))
     for one, other, squared, length in differences:

@@ -74,11 +74,16 @@ def write_json(data: Mapping[str, Any], path: str | Path) -> None:
             _write_object(data, file, path)
 
 
+def missing_file(path: Path) -> AnnotationError:
+    """What to raise where there is no annotation file."""
+    return AnnotationError(f'{path}: no such annotation file; check the path')
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         raw, _ = read_plain_file(path)
     except FileNotFoundError:
-        raise AnnotationError(f'{path}: no such annotation file; check the path') from None
+        raise missing_file(path) from None
     except IsADirectoryError:
         raise AnnotationError(f'{path}: is a folder; give the annotation file in it') from None
     except OSError as error:

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from mal_mm_runtime.colour_field import (
     BINS,
-    DIRECTIONS,
-    DISTANCES,
     MAX_EVIDENCE,
     MAX_ODDS,
     MIN_CONTRAST,
@@ -28,6 +26,7 @@ from mal_mm_runtime.colour_field import (
     STEPS,
     UNIT,
     UNKNOWN,
+    neighbours,
 )
 
 
@@ -100,20 +99,11 @@ _Place = tuple[Any, slice, slice]
 
 def _links(lab: Tensor) -> Iterator[tuple[_Place, _Place, Tensor]]:
     """Pairs of neighbours: where the one and the other are, and how much alike."""
-    H, W = lab.shape[2:]
     differences = []
-    for distance in DISTANCES:
-        for down, right in DIRECTIONS:
-            down, right = down * distance, right * distance
-            rows = slice(0, H - down), slice(down, H)
-            columns = (
-                slice(max(-right, 0), W - max(right, 0)),
-                slice(max(right, 0), W + min(right, 0)),
-            )
-            one, other = ((..., y, x) for y, x in zip(rows, columns, strict=True))
-            squared = (lab[one] - lab[other]).square_().sum(1)
-            length = (down**2 + right**2) ** 0.5 / max(down, abs(right))
-            differences.append((one, other, squared, length))
+    for here, there, length in neighbours(*lab.shape[2:]):
+        one, other = (..., *here), (..., *there)
+        squared = (lab[one] - lab[other]).square_().sum(1)
+        differences.append((one, other, squared, length))
     nearest = torch.cat([squared.flatten(1) for _, _, squared, _ in differences[:4]], 1)
     scale = (2 * nearest.mean(1)).clamp(min=MIN_CONTRAST)[:, None, None]
     for one, other, squared, length in differences:

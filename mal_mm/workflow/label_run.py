@@ -28,6 +28,7 @@ from ..labeling.summary import Summary
 from ..models.untrained_labeler import is_untrained
 from .configs import make_repeatable, write_config
 from .labeling_command import (
+    check_annotations,
     finish,
     make_job,
     make_labeler,
@@ -105,6 +106,7 @@ class LabelRun:
                 f'--config {name} has no encoder to train a labeler with: add --method instant, '
                 f'or compare its masks with ours by --also {name}'
             )
+        check_annotations(self.args.ann)
         return make_labeler(self.args, config)
 
     @property

@@ -21,7 +21,7 @@ from ..apis.mask_labeler import MaskLabeler
 from ..compat.config_bases import find_config
 from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
-from ..formats.errors import AnnotationError
+from ..formats.json_file import missing_file
 from ..formats.review_marks import read_marks
 from ..labeling.batch_size import find_batch_size
 from ..labeling.job import LabelingJob
@@ -69,6 +69,12 @@ def check_places(img_root: Path, outputs: Mapping[str, Path | None]) -> None:
             raise OSError(f'{name} {path} is a folder; give the name of a file')
 
 
+def check_annotations(ann: Path) -> None:
+    """Refuse a missing file before weights are loaded, which takes seconds; AnnotationError."""
+    if not ann.exists():
+        raise missing_file(ann)
+
+
 def check_machine(args: argparse.Namespace) -> None:
     """Refuse numbers of threads and crops that are none; ValueError."""
     if args.threads < 1:
@@ -111,9 +117,6 @@ def make_labeler(
     args: argparse.Namespace, config: Config, checkpoint: str | Path | None = None
 ) -> MaskLabeler:
     """The labeler that the arguments ask for, with its batch size."""
-    ann = getattr(args, 'ann', None)  # scoring a detector's boxes takes none
-    if ann is not None and not ann.exists():  # loading weights takes seconds
-        raise AnnotationError(f'{ann}: no such annotation file; check the path')
     instant: dict[str, Any] = {}
     if checkpoint is None:
         instant = dict(weights=args.weights, download=args.download or ask)
