@@ -102,3 +102,34 @@ class Findings:
 class _AllFields(Findings):
     def no_place(self, kind: str, key: str, where: object) -> None:
         pass
+
+
+class TakenFiles:
+    """One file for each image; images that would share one with an earlier image are lost.
+
+    Args:
+        kind: what people call the files, with its article, such as 'a label file'.
+        findings: gets the images that come too late.
+    """
+
+    def __init__(self, kind: str, findings: Findings) -> None:
+        self.kind = kind
+        self.findings = findings
+        self._owners: dict[str, str] = {}
+
+    def take(self, file: object, name: str) -> bool:
+        """Whether the image may have the file: no earlier one has; letter case tells none apart.
+
+        Args:
+            file: path or name of the file.
+            name: of the image.
+        """
+        key = str(file).casefold()
+        if key in self._owners:
+            self.findings.lose(
+                f'images whose names differ in their endings alone share {self.kind}',
+                f'{name} and {self._owners[key]}',
+            )
+            return False
+        self._owners[key] = name
+        return True

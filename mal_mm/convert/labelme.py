@@ -26,7 +26,7 @@ from ..formats.rle import decode_tight
 from .attributes import CONFIRMED, IMAGE_ID, id_value, own_attributes, unpack
 from .builder import Builder
 from .files import new_folder, picture_size, place_below, read_source, text_of
-from .findings import Findings
+from .findings import Findings, TakenFiles
 from .images import copy_image
 from .objects import Thing, pictures
 from .regions import encode_region
@@ -224,18 +224,12 @@ def write_labelme(
             what people can edit.
         findings: gets what cannot be written.
     """
-    used: dict[str, str] = {}
+    taken = TakenFiles('a file', findings)
     with new_folder(out) as folder:
         for picture in pictures(data, findings):
             path = place_below(folder, picture.name, '.json')
-            key = str(path).casefold()
-            if key in used:
-                findings.lose(
-                    'images whose names differ in their endings alone share a file',
-                    f'{picture.name} and {used[key]}',
-                )
+            if not taken.take(path, picture.name):
                 continue
-            used[key] = picture.name
             shapes: list[dict[str, Any]] = []
             for group, thing in enumerate(picture.things, start=1):
                 shapes += _shapes(thing, group, options, findings)

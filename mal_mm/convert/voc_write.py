@@ -18,7 +18,7 @@ from .files import (
     place_below,
     xml_can_hold,
 )
-from .findings import Findings
+from .findings import Findings, TakenFiles
 from .images import copy_image
 from .objects import Picture, pictures
 from .registry import WriteOptions
@@ -37,7 +37,7 @@ def write_voc(
         findings: gets what overlaps, what a picture of 254 numbers cannot hold, and crowds.
     """
     splits: dict[str, list[str]] = {}
-    used: dict[str, str] = {}
+    taken = TakenFiles('an XML file', findings)
     with new_folder(out) as folder:
         for picture in pictures(data, findings):
             place = PurePosixPath(picture.name)
@@ -45,13 +45,8 @@ def write_voc(
             if not xml_can_hold(picture.name):
                 findings.lose('image whose name XML cannot hold', repr(picture.name))
                 continue
-            if stem.casefold() in used:
-                findings.lose(
-                    'images whose names differ in their endings alone share an XML file',
-                    f'{picture.name} and {used[stem.casefold()]}',
-                )
+            if not taken.take(stem, picture.name):
                 continue
-            used[stem.casefold()] = picture.name
             things = [t for t in picture.things if _can_be_written(t, findings)]
             numbers = _draw(picture, things, findings)
             root = _annotation(picture, things, numbers)

@@ -20,7 +20,7 @@ from ..formats.plain_file import read_plain_file
 from ..formats.polygons import flat, one_ring, polygon_iou
 from .builder import Builder
 from .files import is_picture, new_folder, picture_size, text_of
-from .findings import Findings
+from .findings import Findings, TakenFiles
 from .images import copy_image
 from .objects import Picture, Thing, category_names, pictures
 from .registry import ReadOptions, WriteOptions
@@ -191,7 +191,7 @@ def _write(
     names = list(dict.fromkeys(category_names(data, findings).values()))
     splits: dict[str, list[str]] = {}
     with new_folder(out) as folder:
-        written: dict[str, str] = {}
+        taken = TakenFiles('a label file', findings)
         for picture in pictures(data, findings, carries_fields=False):
             split = picture.image.get('split')
             split = split if split in SPLITS else 'train'
@@ -200,14 +200,8 @@ def _write(
                 findings.lose('image whose name has two lines', repr(inside))
                 continue
             label = label_file(folder / 'images' / inside, folder)
-            key = str(label).casefold()
-            if key in written:
-                findings.lose(
-                    'images whose names differ in their endings alone share a label file',
-                    f'{picture.name} and {written[key]}',
-                )
+            if not taken.take(label, picture.name):
                 continue
-            written[key] = picture.name
             label.parent.mkdir(parents=True, exist_ok=True)
             rows = []
             for thing in picture.things:
