@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...pip_download import default_cache
+from ...precision import autocast, check_precision
 from ...version import __version__
 from .feature_store import FeatureStore
 
@@ -26,8 +27,8 @@ class CachedEncoder(BaseModule):
     training, one with another seed of the network or another decoder, and a second labeling find
     them as well.
 
-    A map is found by its crop's pixels, the encoder's weights and arguments, and the precision in
-    force; maps are kept as half floats and handed out as such also when just computed, so that
+    A map is found by its crop's pixels, the encoder's weights and arguments, and the precision;
+    maps are kept as half floats and handed out as such also when just computed, so that
     runs with and without them agree but for the rounding of other batches. On a GPU computing is
     quicker than reading: there the encoder is called as if this class were not.
 
@@ -37,15 +38,21 @@ class CachedEncoder(BaseModule):
             (`~/.cache/mal_mm/features`).
         max_gigabytes: of the folder, see `FeatureStore`; further crops are computed anew each
             time.
+        precision: in which maps are computed, see `mal_mm.precision`; it does not depend on the
+            precision around it, so that training and labeling find the same maps.
 
     Raises:
-        ValueError: the encoder is not frozen.
+        ValueError: the encoder is not frozen, or unknown `precision`.
     """
 
     frozen = True
 
     def __init__(
-        self, encoder: dict, folder: str | Path | None = None, max_gigabytes: float = 4.0
+        self,
+        encoder: dict,
+        folder: str | Path | None = None,
+        max_gigabytes: float = 4.0,
+        precision: str = 'auto',
     ) -> None:
         super().__init__()
         self.encoder = MODELS.build(encoder)
@@ -57,6 +64,7 @@ class CachedEncoder(BaseModule):
             folder if folder is not None else default_cache() / 'features',
             int(max_gigabytes * 1e9),
         )
+        self.precision = check_precision(precision)
         self.enabled = True
         self.hits = self.misses = self.unkept = 0
         arguments = {key: value for key, value in encoder.items() if key != 'init_cfg'}
@@ -81,8 +89,12 @@ class CachedEncoder(BaseModule):
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         """As the wrapped encoder: (N, 3, H, W) -> (N, C, h, w)."""
-        if not self.enabled or image.device.type != 'cpu':
-            return self.encoder(image)
+        with autocast(self.precision, self.encoder, image.device):
+            if not self.enabled or image.device.type != 'cpu':
+                return self.encoder(image)
+            return self._recall(image)
+
+    def _recall(self, image: Tensor) -> Tensor:
         prefix = f'{self._weights_key()}/{_precision()}'
         keys = [f'{prefix}{_digest(crop)}' for crop in image]
         # one place of each crop, however often the batch repeats it
