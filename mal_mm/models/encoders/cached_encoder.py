@@ -102,7 +102,7 @@ class CachedEncoder(BaseModule):
         maps = {key: self.store.get(key) for key in places}
         missing = {key: n for key, n in places.items() if maps[key] is None}
         features = {
-            key: torch.from_numpy(found.copy()) for key, found in maps.items() if found is not None
+            key: torch.from_numpy(found) for key, found in maps.items() if found is not None
         }
         if missing:
             fresh = self.encoder(image[list(missing.values())]).half()
@@ -111,8 +111,10 @@ class CachedEncoder(BaseModule):
                 self._keep(key, feature)
         self.hits += len(places) - len(missing)
         self.misses += len(missing)
-        # autocast does not stack half floats on a CPU
-        return torch.stack([features[key].to(image.dtype) for key in keys])
+        batch = image.new_empty(len(keys), *features[keys[0]].shape)
+        for place, key in zip(batch, keys, strict=True):
+            place.copy_(features[key])
+        return batch
 
     def _keep(self, key: str, feature: Tensor) -> None:
         if not self.enabled:

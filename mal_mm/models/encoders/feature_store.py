@@ -47,7 +47,7 @@ class FeatureStore:
         """(C, h, w) float16 of a key (letters, digits, `/`), or None."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = np.fromfile(path, dtype=np.uint8)
         except OSError:  # it is not there, or not ours to read
             return None
         values = content[_HEAD.size :]
@@ -58,7 +58,7 @@ class FeatureStore:
             return None
         with suppress(OSError):  # another user's, or just removed by another process
             _touch(path)
-        return np.frombuffer(values, dtype=np.float16).reshape(shape)
+        return values.view(np.float16).reshape(shape)
 
     def put(self, key: str, feature: np.ndarray) -> bool:
         """Keep a map.
