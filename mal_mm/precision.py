@@ -12,7 +12,7 @@ from torch import nn
 
 PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
 # networks of fewer parameters gain nothing: what they spend is not spent in products
-_LARGE = 10**5
+_LARGE = 10**6
 _DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 

@@ -85,7 +85,7 @@ train_dataloader = dict(
 # 300 iterations up to 75 boxes, 4 a box beyond, 3000 from 750 boxes on
 train_cfg = dict(type='BoxCountTrainLoop', iters_per_box=4, min_iters=300, max_iters=3000)
 optim_wrapper = dict(
-    type='MixedPrecisionOptimWrapper', optimizer=dict(type='AdamW', lr=6e-4, betas=(0.9, 0.95), weight_decay=5e-4))
+    type='OptimWrapper', optimizer=dict(type='AdamW', lr=6e-4, betas=(0.9, 0.95), weight_decay=5e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     # from the first iteration to the last, however many there are

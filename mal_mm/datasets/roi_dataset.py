@@ -247,7 +247,7 @@ class RoIDataset(Dataset):
     def _keep(self, index: int, packed: dict) -> None:
         pixels = packed.get('inputs')
         # a start mask is as large as one of the crop's three planes
-        size = pixels.nbytes * 4 // 3 if torch.is_tensor(pixels) else 0
+        size = pixels.nbytes * 4 // 3 if isinstance(pixels, torch.Tensor) else 0
         if 0 < size <= self._room:
             self._room -= size
             self._kept[index] = dict(packed)

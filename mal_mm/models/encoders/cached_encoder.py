@@ -70,6 +70,12 @@ class CachedEncoder(BaseModule):
         arguments = {key: value for key, value in encoder.items() if key != 'init_cfg'}
         self._arguments = json.dumps(arguments, sort_keys=True, default=str)
         self._fingerprint: tuple[object, str] = (None, '')
+        # where its tensors lie: asking the modules for them takes longer than reading a map
+        self._tensors = [
+            tensors
+            for module in self.encoder.modules()
+            for tensors in (module._parameters, module._buffers)
+        ]
 
     @property
     def out_channels(self) -> int:
@@ -144,12 +150,16 @@ class CachedEncoder(BaseModule):
 
     def _weights_key(self) -> str:
         """Name of the encoder with its present weights."""
-        tensors = self.encoder.state_dict(keep_vars=True)
         # tells cheaply whether anything was written since: hashing takes a tenth of a second
-        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors.values()]
+        state = [
+            (tensor.data_ptr(), tensor._version)
+            for tensors in self._tensors
+            for tensor in tensors.values()
+            if tensor is not None
+        ]
         if state != self._fingerprint[0]:
             digest = hashlib.blake2b(f'{__version__} {self._arguments}'.encode(), digest_size=12)
-            for name, tensor in tensors.items():
+            for name, tensor in self.encoder.state_dict().items():
                 digest.update(name.encode())
                 digest.update(tensor.detach().contiguous().numpy())
             self._fingerprint = (state, digest.hexdigest())

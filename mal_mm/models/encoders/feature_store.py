@@ -54,7 +54,7 @@ class FeatureStore:
         if len(content) < _HEAD.size:
             return None
         *shape, checksum = _HEAD.unpack_from(content)
-        if len(values) != 2 * int(np.prod(shape)) or zlib.crc32(values) != checksum:
+        if len(values) != 2 * int(np.prod(shape)) or zlib.crc32(values.data) != checksum:
             return None
         with suppress(OSError):  # another user's, or just removed by another process
             _touch(path)
