@@ -53,7 +53,7 @@ class FeatureStore:
         values = content[_HEAD.size :]
         if len(content) < _HEAD.size:
             return None
-        *shape, checksum = _HEAD.unpack_from(content)
+        *shape, checksum = _HEAD.unpack_from(content.data)
         if len(values) != 2 * int(np.prod(shape)) or zlib.crc32(values.data) != checksum:
             return None
         with suppress(OSError):  # another user's, or just removed by another process
