@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.launcher import build_runner, load_config
     from mal_mm.phase2.result_files import write_results_only
-    from mal_mm.test_time import show_predictions, use_tta
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
     names = [f'{args.format_only}.{kind}.json' for kind in ('bbox', 'segm') if args.format_only]
@@ -69,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     if args.format_only is not None:
         write_results_only(cfg, args.format_only, args.ann, args.img_root)
     cfg.load_from = args.checkpoint
+    from mal_mm.test_time import show_predictions, use_tta
+
     if args.show or args.show_dir:
         show_predictions(cfg, args)
     if args.tta:
