@@ -15,8 +15,11 @@ from mmengine.config import Config
 
 from mal_mm_cli.door import is_verbose
 
+from .checkpoints.resume import checkpoint_to_resume
 from .compat.config_bases import find_config
 from .compat.config_options import check_option_keys, parse_options
+from .labeler_data import apply_labeler_data
+from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
 from .phase2.own_data import OwnData, class_names
 
 if TYPE_CHECKING:
@@ -40,11 +43,14 @@ def load_config(args: argparse.Namespace) -> Config:
     options = parse_options(args.cfg_options)
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
-    from .labeler_data import apply_labeler_data
-    from .phase2.custom_data import put_on_data
-    from .phase2.mal_masks import apply_mal_masks
-
+    if cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(path).stem))
     if data is not None:
+        resumed = getattr(args, 'resume', None)
+        if resumed not in (None, 'auto'):  # see `apply_training_options`
+            checkpoint_to_resume(args.work_dir or cfg.work_dir, resumed)
+        from .phase2.custom_data import put_on_data
+
         put_on_data(cfg, data, classes)
     for warning in check_option_keys(cfg, options):
         print(f'warning: {warning}', file=sys.stderr)
@@ -53,8 +59,6 @@ def load_config(args: argparse.Namespace) -> Config:
     apply_labeler_data(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(path).stem))
     return cfg
 
 
@@ -76,8 +80,6 @@ def apply_training_options(cfg: Config, args: argparse.Namespace) -> None:
             )
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        from .hooks.atomic_checkpoint_hook import checkpoint_to_resume
-
         named = None if args.resume == 'auto' else args.resume
         checkpoint = checkpoint_to_resume(cfg.work_dir, named)
         # a first start keeps the config's `load_from`
@@ -99,7 +101,6 @@ def build_runner(cfg: Config) -> Runner:
     from .compat.cpu_ranks import prepare_cpu_ranks
     from .evaluation.fast_coco_eval import use_fast_coco_eval
     from .hooks.console_progress_hook import ConsoleProgressHook
-    from .phase2.mal_masks import read_images_as_labeling
     from .runner.quiet_runner import quiet, silence_coco
 
     local_rank = int(os.environ.get('LOCAL_RANK', 0))

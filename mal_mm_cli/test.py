@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Test; the exit status."""
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.launcher import build_runner, load_config
+    from mal_mm.phase2.missing_files import check_files_of
     from mal_mm.phase2.result_files import write_results_only
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args)
     if args.format_only is not None:
         write_results_only(cfg, args.format_only, args.ann, args.img_root)
+    check_files_of(cfg, 'test')
     cfg.load_from = args.checkpoint
     from mal_mm.test_time import show_predictions, use_tta
 

@@ -77,9 +77,12 @@ def run(args: argparse.Namespace) -> int:
     import os
 
     from mal_mm.launcher import apply_training_options, build_runner, load_config
+    from mal_mm.phase2.missing_files import check_files_of
 
     cfg = load_config(args)
     apply_training_options(cfg, args)
+    check_files_of(cfg, 'train')
+    # torch and MMDetection: from here on it takes seconds
     from mal_mm.phase2.image_file_check import check_image_files
     from mal_mm.phase2.mask_file_check import check_mask_file
 
