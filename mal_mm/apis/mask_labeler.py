@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -101,7 +100,6 @@ class MaskLabeler:
         download: bool | Callable[[str], bool] = False,
         **options: Any,
     ) -> None:
-        register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
         if not isinstance(config, Config):
             config = Config.fromfile(find_config(config))
