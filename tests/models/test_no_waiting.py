@@ -92,6 +92,24 @@ def test_a_training_step_asks_for_no_value_on_the_device(monkeypatch, decoder, c
     assert copies.places == []
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('changes', [RELEASED, SMALL_SETS])
+def test_pytorch_sees_no_wait_in_a_training_step_on_a_gpu(changes):
+    model = MODELS.build(model_config(**changes)).cuda().train()
+    optimizer = {'type': 'AdamW', 'lr': 1e-3}
+    # a gradient scaler asks in each step whether there was an infinite gradient; bf16 needs none
+    amp = {'type': 'AmpOptimWrapper', 'dtype': 'bfloat16', 'loss_scale': {'enabled': False}}
+    wrapper = build_optim_wrapper(model, {**amp, 'optimizer': optimizer})
+    model.train_step(batch(), wrapper)  # cuDNN and the allocator may wait once
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        model.train_step(batch(), wrapper)
+        EMATeacherHook().momentum_update(model, 0.004)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+
+
 def test_the_watch_sees_what_waits():
     with WaitingCopies() as copies:
         torch.ones(2).to('meta', non_blocking=True)
