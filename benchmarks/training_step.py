@@ -25,6 +25,13 @@ from mal_mm.compat.config_bases import config_path
 TINY_ARCH = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32)
 
 
+def quiet() -> None:
+    """MMDetection's scope, and no log of mmengine's, which names every parameter."""
+    init_default_scope('mmdet')
+    if not MMLogger.check_instance_created('benchmark'):
+        MMLogger.get_instance('benchmark', log_level='ERROR')
+
+
 def labeler_config(name: str, tiny: bool = False) -> Config:
     """A config of configs/mal without pretrained weights, perhaps with a tiny network.
 
@@ -79,8 +86,7 @@ class TrainingStep:
     def __init__(
         self, cfg: Config, device: str, batch: int, size: int, precision: str, seed: int = 0
     ) -> None:
-        init_default_scope('mmdet')
-        MMLogger.get_instance('benchmark', log_level='ERROR')  # mmengine names every parameter
+        quiet()
         torch.manual_seed(seed)
         self.on_gpu = torch.device(device).type == 'cuda'
         self.model = MODELS.build(cfg.model)
@@ -108,10 +114,10 @@ class TrainingStep:
         if self.on_gpu:
             torch.cuda.synchronize()
 
-    def part_times(self, stages: common.Stages) -> None:
-        """Let `stages` put down what the parts of each step take from now on (CPU)."""
+    def parts(self) -> tuple[tuple[Any, str, str], ...]:
+        """(owner, name of its function, name of the part), for `Stages.watch`."""
         model, wrapper = self.model, self.optim_wrapper
-        for owner, name, title in (
+        return (
             (model.data_preprocessor, 'forward', 'preprocessor'),
             (model, '_encode_student', 'student encoder'),
             (model.student, 'decode_layers', 'student decoder'),
@@ -120,5 +126,4 @@ class TrainingStep:
             (wrapper, 'backward', 'backward'),
             (wrapper, 'step', 'AdamW'),
             (self.teacher_hook, 'momentum_update', 'EMA'),
-        ):
-            setattr(owner, name, stages.wrap(title, getattr(owner, name)))
+        )

@@ -10,8 +10,7 @@ import common
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from training_step import quiet
 
 from mal_mm import config_path
 
@@ -32,8 +31,7 @@ def mask2former(device: str, size: Size) -> list[Row]:
 
 
 def _measure(name: str, cfg: Config, device: str, size: Size) -> list[Row]:
-    init_default_scope('mmdet')
-    MMLogger.get_instance('benchmark', log_level='ERROR')  # mmengine names every parameter
+    quiet()
     on_gpu = torch.device(device).type == 'cuda'
     common.set_clock('wall')
     batch, objects = (1, 2) if size.tiny else (2, 7)
