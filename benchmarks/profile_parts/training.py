@@ -112,7 +112,9 @@ def _small_set(folder: Path, tiny: bool, weights: Path | None) -> Config:
         cfg.train_dataloader.dataset.pipeline[1].crop_size = 56
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.dataset.dataset.update(
-        data_root=str(folder), ann_file='train.json', data_prefix=dict(img='')
+        data_root=str(folder),
+        ann_file='unseen.json' if tiny else 'train.json',  # the unseen ones are fewer
+        data_prefix=dict(img=''),
     )
     # after as many epochs as there are views of a box all features are known
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=views + 1)
