@@ -10,8 +10,9 @@ and the others go on. The JSON file is written anew, whole, after each part.
 
 On a machine without network, carry: this checkout; the wheels of requirements/*.txt (`pip download
 --only-binary :all: -d wheels -r requirements/base.txt ...` on a machine of the same system and
-Python; torch for CUDA); and mmcv's source, `pip download --no-binary mmcv --no-deps mmcv==2.1.0`
-or onedl-mmcv, which is compiled there or on any machine with nvcc of torch's CUDA version:
+Python; torch for CUDA; pytest and hypothesis for the tests); and mmcv, compiled from its source
+(`pip download --no-binary mmcv --no-deps mmcv==2.1.0`, or onedl-mmcv) on any machine with nvcc of
+torch's CUDA version, which takes longer than this script:
 
     pip install --no-index --find-links wheels torch ninja wheel 'setuptools<81'
     MMCV_WITH_OPS=1 FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=9.0 MAX_JOBS=16 \\

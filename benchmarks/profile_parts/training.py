@@ -56,7 +56,7 @@ def _step(name: str, batch: int, tiny: bool, precision: str) -> Table:
 
 
 def epochs(tiny: bool, weights: Path | None) -> list[Table]:
-    """The first and the last of some epochs of small_set.py on the nuclei."""
+    """The first epoch of small_set.py on the nuclei, and one that finds all features computed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_nuclei(folder)
@@ -86,7 +86,7 @@ def epochs(tiny: bool, weights: Path | None) -> list[Table]:
         runner.register_hook(hook, priority='VERY_LOW')
         with hook.stages.watch(places):
             runner.train()
-    return [hook.tables[0], hook.tables[-1]]
+    return hook.tables
 
 
 def _encoder(model: torch.nn.Module) -> torch.nn.Module:
@@ -104,11 +104,10 @@ def _small_set(folder: Path, tiny: bool, weights: Path | None) -> Config:
     cfg.model.network.encoder.folder = str(folder / 'features')
     encoder = cfg.model.network.encoder.encoder
     encoder.init_cfg = dict(type='Pretrained', checkpoint=str(weights)) if weights else None
-    views = cfg.train_dataloader.dataset.views_per_box
     if tiny:
         encoder.update(arch=dict(TINY_ARCH), out_indices=(0,))
         cfg.model.network.decoder.channels = 8
-        views = cfg.train_dataloader.dataset.views_per_box = 1
+        cfg.train_dataloader.dataset.views_per_box = 1
         cfg.train_dataloader.dataset.pipeline[1].crop_size = 56
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.dataset.dataset.update(
@@ -116,8 +115,7 @@ def _small_set(folder: Path, tiny: bool, weights: Path | None) -> Config:
         ann_file='unseen.json' if tiny else 'train.json',  # the unseen ones are fewer
         data_prefix=dict(img=''),
     )
-    # after as many epochs as there are views of a box all features are known
-    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=views + 1)
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
     cfg.work_dir, cfg.log_level, cfg.launcher = str(folder / 'work'), 'ERROR', 'none'
     cfg.default_hooks.checkpoint.interval = -1
     cfg.default_hooks.checkpoint.save_last = False
