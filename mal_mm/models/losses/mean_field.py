@@ -175,7 +175,9 @@ class MeanField(nn.Module):
             try:
                 from .mean_field_kernel import iterate
 
-                return iterate(z, weights, ceiling, limit, self.num_iters, self.kernel_size // 2)
+                radius = self.kernel_size // 2
+                with torch.cuda.device(z.device):  # Triton starts on the current one
+                    return iterate(z, weights, ceiling, limit, self.num_iters, radius)
             except Exception as error:  # no Triton, or one that cannot compile for this card
                 self.fused = False
                 print_log(
