@@ -43,9 +43,9 @@ class Table:
     def rows(self, limits: Limits) -> list[list[str]]:
         """Cells of the table, head first; what no stage accounts for is the rest."""
         counted = sum(stage.seconds for stage in self.stages if not stage.name.startswith('  '))
-        rest = Stage('the rest', max(self.total - counted, 0))
+        rest = [Stage('the rest', self.total - counted)] if self.total > counted else []
         head = ['stage', 'seconds', 'share', 'work', 'reached', 'limit', 'of the limit']
-        return [head, *(self._row(stage, limits) for stage in [*self.stages, rest]), self._foot()]
+        return [head, *(self._row(stage, limits) for stage in [*self.stages, *rest]), self._foot()]
 
     def _row(self, stage: Stage, limits: Limits) -> list[str]:
         least = stage.least_seconds(limits)

@@ -89,12 +89,13 @@ def quickstart(work: Path, weights: Path) -> Table:
         spent = cpu_seconds(commands(work, weights)[name], environment)
         stages.append(Stage(name, spent))
         if name.startswith('nuclei: label'):
-            stages += _parts_of_label(work / 'nuclei_work' / 'state.json')
+            stages += _parts_of_label(work / 'nuclei_work' / 'state.json', spent)
         print(f'  {name}: {spent:.1f} s', file=sys.stderr, flush=True)
     begin = cpu_seconds(['-c', 'import mal_mm.apis'], environment)
     title = (
-        'Quick start after the installation, CPU seconds of whole processes; parts of a step are '
-        f'elapsed seconds. Importing the labeler takes {begin:.1f} s of each that needs it'
+        'Quick start after the installation, each step a process of its own. Parts of a step: its '
+        'CPU seconds, shared out by elapsed time. To import the labeler, each process that needs '
+        f'it takes {begin:.1f} s'
     )
     total = sum(stage.seconds for stage in stages if not stage.name.startswith('  '))
     return Table(title, total, stages)
@@ -121,6 +122,8 @@ def _children() -> float:
     return times.children_user + times.children_system
 
 
-def _parts_of_label(state: Path) -> list[Stage]:
+def _parts_of_label(state: Path, spent: float) -> list[Stage]:
+    """CPU seconds of a command shared out by the elapsed time that its state tells."""
     steps = json.loads(state.read_text())['steps']
-    return [Stage(f'  {name}', step['seconds']) for name, step in steps.items()]
+    elapsed = sum(step['seconds'] for step in steps.values())
+    return [Stage(f'  {name}', spent * step['seconds'] / elapsed) for name, step in steps.items()]
