@@ -117,6 +117,7 @@ def _small_set(folder: Path, tiny: bool, weights: Path | None) -> Config:
     )
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
     cfg.work_dir, cfg.log_level, cfg.launcher = str(folder / 'work'), 'ERROR', 'none'
+    cfg.visualizer.name = folder.name  # mmengine keeps one of each name, with its folder
     cfg.default_hooks.checkpoint.interval = -1
     cfg.default_hooks.checkpoint.save_last = False
     return cfg
