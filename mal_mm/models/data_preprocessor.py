@@ -99,11 +99,7 @@ class MALDataPreprocessor(BaseDataPreprocessor):
             have masks `start_masks` (N, S, S) float32 of 0 and 1.
         """
         samples = data['data_samples']
-        crops = (
-            torch.stack(list(data['inputs']))
-            if not torch.is_tensor(data['inputs'])
-            else data['inputs']
-        )
+        crops = data['inputs'] if torch.is_tensor(data['inputs']) else self._stack(data['inputs'])
         crops = crops.to(self.device, non_blocking=self._non_blocking)
         boxes = torch.cat([_tensor(sample.gt_instances.bboxes) for sample in samples])
         inputs = dict(
@@ -133,6 +129,14 @@ class MALDataPreprocessor(BaseDataPreprocessor):
                         view = change(view)
                     inputs['student_images'] = self.normalise(view * 255)
         return dict(inputs=inputs, data_samples=samples)
+
+    def _stack(self, crops: Sequence[Tensor]) -> Tensor:
+        crops = list(crops)
+        if self.device.type != 'cuda' or crops[0].is_cuda:
+            return torch.stack(crops)
+        # page-locked: from other memory the copy may wait for all that the GPU has still to do
+        batch = torch.empty((len(crops), *crops[0].shape), dtype=crops[0].dtype, pin_memory=True)
+        return torch.stack(crops, out=batch)
 
 
 def _tensor(boxes: object) -> Tensor:
