@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -118,8 +119,8 @@ def cpu_seconds(arguments: list[str], environment: dict[str, str]) -> float:
 
 
 def _children() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _parts_of_label(state: Path, spent: float) -> list[Stage]:
