@@ -15,14 +15,17 @@ import tempfile
 from pathlib import Path
 
 import common  # first: it sets the threads, which libraries read when they are loaded
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 import mal_mm.instant.stages as stages_module
 import mal_mm.labeling.engine as engine_module
 import mal_mm.labeling.portion_labeler as portion_module
 from mal_mm.apis import MaskLabeler
 from mal_mm.compat.config_bases import config_path
-from mal_mm.labeling import LabelingJob
+from mal_mm.labeling import LabelingEngine, LabelingJob
 from mal_mm.models import instant_labeler as model_module
 from mal_mm.models.untrained_labeler import gains_by_bf16
 from mal_mm_runtime import engine as mask_engine_module
@@ -51,25 +54,25 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     common.set_clock(args.clock)
+    MMLogger.get_instance('benchmark', log_level='WARNING')
+    torch.manual_seed(args.seed)
     stages = common.Stages()
-    for owner, name, title in STAGES:
-        setattr(owner, name, stages.wrap(title, getattr(owner, name)))
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, stages.watch(STAGES):
         folder = Path(name)
         ann, size = common.write_coco(folder, args.images, 7, args.seed)
         boxes = 7 * args.images
-        labelers = {p: make_labeler(p, args) for p in ('fp32', 'bf16')}
+        engines = {p: make_engine(p, args) for p in ('fp32', 'bf16')}
 
         def work(precision: str) -> dict[str, float]:
             stages.reset()
-            label(labelers[precision], ann, folder)
+            label(engines[precision], ann, folder)
             return {title: stages.total(title) for _, _, title in STAGES}
 
         timings = common.time_in_turn(
-            {p: (lambda p=p: work(p)) for p in labelers}, args.rounds, warmup=1
+            {p: (lambda p=p: work(p)) for p in engines}, args.rounds, warmup=1
         )
     print(f'{common.machine()}; crops of {args.crop_size} px, JPEGs of {size // 1000} kB')
-    gains = gains_by_bf16(labelers['fp32'].model.data_preprocessor.device)
+    gains = gains_by_bf16(engines['fp32'].labeler.data_preprocessor.device)
     print(f'`auto` takes {"bf16" if gains else "fp32"} here')
     for precision, timing in timings.items():
         spent = {title: 1000 * s / boxes for title, s in timing.result.items()}
@@ -80,17 +83,22 @@ def main() -> None:
         print(f'  {"the rest":14} {whole - sum(spent.values()):7.1f} ms')
 
 
-def make_labeler(precision: str, args: argparse.Namespace) -> MaskLabeler:
+def make_engine(precision: str, args: argparse.Namespace) -> LabelingEngine:
     config = Config.fromfile(config_path('mal/instant_dinov2_small.py'))
     config.model.precision = precision
-    if args.weights is None:
-        config.model.encoder.init_cfg = None
-    return MaskLabeler(config, device='cpu', crop_size=args.crop_size, weights=args.weights)
+    if args.weights is not None:
+        return MaskLabeler(
+            config, device='cpu', crop_size=args.crop_size, weights=args.weights
+        ).engine
+    # as built: MaskLabeler and `init_weights` refuse random weights
+    config.model.encoder.init_cfg = None
+    model = MODELS.build(config.model).eval()
+    return LabelingEngine(model, **{**model.test_cfg, 'crop_size': args.crop_size})
 
 
-def label(labeler: MaskLabeler, ann: Path, folder: Path) -> None:
+def label(engine: LabelingEngine, ann: Path, folder: Path) -> None:
     out = folder / 'out.json'
-    LabelingJob(ann, out, folder, labeler.engine, {}, num_threads=1).run()
+    LabelingJob(ann, out, folder, engine, {}, num_threads=1).run()
     out.unlink()
 
 

@@ -30,16 +30,19 @@ from pycocotools import mask as mask_utils
 import mal_mm.labeling.engine as engine_module
 import mal_mm.labeling.job as job_module
 import mal_mm.labeling.portion_labeler as portion_module
+import mal_mm_runtime.engine as mask_engine_module
 from mal_mm.apis import MaskLabeler
 from mal_mm.formats.coco import read_coco
 from mal_mm.geometry import box_to_crop, expand_fixed
 from mal_mm.labeling import LabelingEngine, LabelingJob
+from mal_mm_runtime.box_clip import RELEASED, clip_to_box
 
 # What labeling calls, in order: (module or object, function, name in the table).
 HOST_STAGES = (
     (portion_module, 'read_stamped', 'decode'),
     (engine_module, 'crop_window', 'crop'),
-    (engine_module, 'box_to_crop', 'box mask'),
+    (mask_engine_module, 'box_to_crop', 'box mask'),
+    (mask_engine_module.MaskEngine, '_cut', 'threshold, clip'),
     (engine_module, 'encode_region', 'RLE'),
     (job_module.PartWriter, 'write', 'part files'),
     (job_module.LabelingJob, '_finish', 'JSON'),
@@ -102,6 +105,8 @@ def label_plainly(engine: LabelingEngine, folder: Path, data: dict, network_seco
         top, left, bottom, right = max(y0, 0), max(x0, 0), min(y1, height), min(x1, width)
         full[top:bottom, left:right] = on_window[top - y0 : bottom - y0, left - x0 : right - x0]
         mask = full > engine.mask_threshold
+        if engine.box_tolerance != RELEASED:
+            mask = clip_to_box(mask, (0, 0), box, engine.box_tolerance)
         rle = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
         rle['counts'] = rle['counts'].decode()
         annotation['segmentation'], annotation['area'] = rle, int(mask.sum())
@@ -122,16 +127,18 @@ def main() -> None:
     _spread_logits(labeler.model.teacher)
     engine = labeler.engine
     stages = common.Stages()
-    for place, function, stage in HOST_STAGES + DEVICE_STAGES:
-        setattr(place, function, stages.wrap(stage, getattr(place, function)))
-    preprocessor, network = labeler.model.data_preprocessor, labeler.model.teacher
-    preprocessor.normalise = stages.wrap('normalise', preprocessor.normalise)
-    network.encode = stages.wrap('network', network.encode)
-    network.decode = stages.wrap('network', network.decode)
+    network = labeler.model.teacher
+    places = (
+        *HOST_STAGES,
+        *DEVICE_STAGES,
+        (labeler.model.data_preprocessor, 'normalise', 'normalise'),
+        (network, 'encode', 'network'),
+        (network, 'decode', 'network'),
+    )
 
     ours: list[dict[str, float]] = []
     theirs: list[float] = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, stages.watch(places):
         folder = Path(name)
         ann_file, size = common.write_coco(folder, args.images, 7, args.seed)
         for _ in range(args.rounds + 1):

@@ -13,12 +13,13 @@ for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
     os.environ[_name] = str(THREADS)
 
 import argparse  # noqa: E402
+import contextlib  # noqa: E402
 import io  # noqa: E402
 import json  # noqa: E402
 import platform  # noqa: E402
 import statistics  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -126,6 +127,22 @@ class Stages:
                 spent.append(stage_now() - start)
 
         return timed
+
+    @contextlib.contextmanager
+    def watch(self, places: Sequence[tuple[Any, str, str]]) -> Iterator[None]:
+        """Put down the time of functions of modules, classes or objects meanwhile.
+
+        Args:
+            places: (where it is looked up, its name there, name of the stage).
+        """
+        with contextlib.ExitStack() as stack:
+            for place, name, stage in places:
+                work = getattr(place, name)
+                own = name in vars(place)
+                setattr(place, name, self.wrap(stage, work))
+                undo = (setattr, place, name, work) if own else (delattr, place, name)
+                stack.callback(*undo)
+            yield
 
     def reset(self) -> None:
         """Start anew."""

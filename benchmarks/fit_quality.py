@@ -77,7 +77,7 @@ def signals_of(
         return maps.sigmoid()
 
     teacher = view('teacher', images) * box_masks
-    on_grid = Q._to_grid(probs[:, None], min(s, Q._GRID))[:, 0]
+    on_grid = Q._to_grid(probs[:, None], min(s, Q.GRID))[:, 0]
     log_odds = probs.clamp(1e-6, 1 - 1e-6).logit() - float(np.log(threshold / (1 - threshold)))
     # released with the first version: both at 0.5, against the box mask
     on_map = crop_boxes * (s / S)

@@ -17,6 +17,7 @@ from ..instant import colour_stages
 from ..models.mask_auto_labeler import MaskAutoLabeler
 from ..models.mask_prediction import NETWORKS, refinement_name
 from ..models.untrained_labeler import UntrainedLabeler
+from ..precision import check_precision
 from .crop import Crop, Drawing, PseudoMask
 from .quality import instant_quality, mask_quality
 from .window_sampling import sample_windows
@@ -46,7 +47,8 @@ class LabelingEngine(MaskEngine):
             probabilities are averaged.
         padding: what lies outside the image, see `geometry.crop_window`.
         batch_size: crops in one pass.
-        amp: half precision on a GPU.
+        precision: of the networks, one of `mal_mm.precision.PRECISIONS`; 'auto' is fp32 with
+            `exact_crops`. None: what the labeler says.
         exact_crops: resize crops with Pillow as the authors do, pixel for pixel, in four times the
             time of the kernel that training samples are cut with.
         carve_holes: cut out what looks like the surroundings, see `mal_mm_runtime.hole_carving`.
@@ -70,6 +72,7 @@ class LabelingEngine(MaskEngine):
         'margin',
         'padding',
         'batch_size',
+        'precision',
         'exact_crops',
         'carve_holes',
         'overlaps',
@@ -87,7 +90,7 @@ class LabelingEngine(MaskEngine):
         margin: float | Sequence[float] = 0.3,
         padding: str = 'wrap',
         batch_size: int = 32,
-        amp: bool = False,
+        precision: str | None = None,
         exact_crops: bool = False,
         carve_holes: bool = False,
         overlaps: str = 'keep',
@@ -112,11 +115,14 @@ class LabelingEngine(MaskEngine):
             overlaps,
             box_tolerance,
         )
+        if precision is not None:
+            exact = precision == 'auto' and exact_crops
+            labeler.precision = check_precision('fp32' if exact else precision)
         self.labeler = labeler
         self.network = network
         self.flip = flip
         self.refine = refine
-        self.amp = amp
+        self.precision = labeler.precision
         self.exact_crops = exact_crops
 
     def cut(self, image: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -150,15 +156,14 @@ class LabelingEngine(MaskEngine):
         instant = self.refine == 'instant'
         # the rounded boxes of the released code are up to a pixel larger
         exact = torch.from_numpy(boxes_on_maps(boxes, windows, image_hws, S)).to(device)
-        with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
-            maps = self.labeler.predict_maps(
-                images,
-                exact if instant or self.labeler.exact_boxes else boxes_on_device,
-                box_areas,
-                self.network,
-                self.flip,
-                self.refine,
-            )
+        maps = self.labeler.predict_maps(
+            images,
+            exact if instant or self.labeler.exact_boxes else boxes_on_device,
+            box_areas,
+            self.network,
+            self.flip,
+            self.refine,
+        )
         drawn = None
         if instant:
             whole = np.array([(0, 0, width, height) for height, width in image_hws])

@@ -35,6 +35,7 @@ def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
         flip=args.flip,
         refine=args.refine,
         crop_size=args.crop_size,
+        precision=args.precision,
         mask_threshold=_single(args.mask_threshold),
         margin=_single(args.margin),
         box_tolerance=_tolerance(args.box_tolerance),
@@ -56,7 +57,6 @@ def make_labeler(
         checkpoint,
         device=args.device,  # None on several ranks: the GPU that connect_gloo has selected
         batch_size=1 if args.batch_size == 'auto' else int(args.batch_size),
-        amp=not args.no_amp,
         **instant,
         **drawing_options(args),
     )
