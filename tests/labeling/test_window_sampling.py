@@ -87,7 +87,7 @@ def test_boxes_of_all_sizes_are_sampled_together_as_each_alone():
     maps, crop_boxes, windows = boxes_of_all_sizes(S, image_hw)
     together = sample_windows(maps, crop_boxes, windows, [image_hw] * 40, S)
     sizes = {region.size for region, _, _ in together}
-    assert 0 in sizes and max(sizes) > 2**14
+    assert 0 in sizes and max(sizes) > 2**13  # some are turned by OpenCV
     for n, (region, *corner) in enumerate(together):
         one = slice(n, n + 1)
         ((alone, *place),) = sample_windows(
