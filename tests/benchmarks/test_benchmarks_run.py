@@ -79,6 +79,16 @@ def test_the_small_ones_run(run, name, arguments, said):
     assert said in run(name, *arguments.split())
 
 
+def test_the_steps_of_a_large_job_are_measured(run, tmp_path, capsys):
+    module = importlib.import_module('bench_labeling_scale')
+    importlib.import_module('bench_labeling_memory').write_set(tmp_path, 30, seed=0)
+    steps, _ = module.go_through(tmp_path)
+    assert min(steps.values()) > 0 and len(steps) == 4
+    assert all(each['area'] for each in read_coco(tmp_path / 'masks.json')['annotations'])
+    module.label_crowds([14], seed=0)
+    assert 'one image of 14 boxes' in capsys.readouterr().out
+
+
 def test_the_peak_of_labeling_is_measured(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['bench_labeling_memory.py'])
     module = importlib.import_module('bench_labeling_memory')
