@@ -146,6 +146,8 @@ class MaskEngine:
             ]
             for margin in self._margins
         ]
+        if len(views) == 1:
+            return views[0]
         return [replace(crop, views=tuple(others)) for crop, *others in zip(*views, strict=True)]
 
     def label(
@@ -168,11 +170,12 @@ class MaskEngine:
             return self._label_without_overlaps(crops, keys, on_drawn)
         # masks are encoded while the network looks at the next batch
         with ThreadPoolExecutor(1) as pool:
-            masks = {
-                n: pool.submit(self._finish, drawing, crops[n])
-                for n, drawing in self._draw_all(crops, on_drawn)
-            }
-            return [masks[n].result() for n in range(len(crops))]
+            finished = [
+                pool.submit(self._finish, drawn, crops)
+                for drawn in self._draw_all(crops, on_drawn)
+            ]
+            masks = dict(pair for each in finished for pair in each.result())
+            return [masks[n] for n in range(len(crops))]
 
     def _label_without_overlaps(
         self,
@@ -180,7 +183,7 @@ class MaskEngine:
         image_keys: Sequence[Hashable],
         on_drawn: Callable[[int], None] | None,
     ) -> list:
-        drawings = dict(self._draw_all(crops, on_drawn))
+        drawings = dict(pair for drawn in self._draw_all(crops, on_drawn) for pair in drawn)
         of_image: dict[Hashable, list[int]] = {}
         for n, key in enumerate(image_keys):
             of_image.setdefault(key, []).append(n)
@@ -197,8 +200,8 @@ class MaskEngine:
 
     def _draw_all(
         self, crops: list[Crop], on_drawn: Callable[[int], None] | None
-    ) -> Iterator[tuple[int, Drawing]]:
-        """(number of the crop, what is said about it), as they get ready; views averaged."""
+    ) -> Iterator[list[tuple[int, Drawing]]]:
+        """(number of the crop, what is said about it), batch by batch; views averaged."""
         views = [(n, view) for n, crop in enumerate(crops) for view in (crop, *crop.views)]
         views.sort(key=lambda item: (item[1].box[2:] - item[1].box[:2]).prod())
         waiting: dict[int, list[Drawing]] = {n: [] for n in range(len(crops))}
@@ -211,10 +214,12 @@ class MaskEngine:
         for start in range(0, len(views), self.batch_size):
             batch = views[start : start + self.batch_size]
             drawings = self.draw([view for _, view in batch], on_looked)
+            ready = []
             for (n, _), drawing in zip(batch, drawings, strict=True):
                 waiting[n].append(drawing)
                 if len(waiting[n]) > len(crops[n].views):
-                    yield n, average_drawings(waiting.pop(n))
+                    ready.append((n, average_drawings(waiting.pop(n))))
+            yield ready
 
     def _passes(self, number: int) -> list[slice]:
         """A batch of so many crops in the pieces that the network looks at."""
@@ -236,16 +241,21 @@ class MaskEngine:
     def _threads(self) -> int:
         return 1
 
-    def _thresholds_of(self, box_areas: np.ndarray) -> np.ndarray:
-        return self._thresholds[np.digitize(box_areas, SIZE_BOUNDS)]
+    def _thresholds_of(self, box_areas: np.ndarray | float) -> np.ndarray:
+        small, medium = SIZE_BOUNDS
+        # a bound belongs to the bin above
+        return self._thresholds[np.add(box_areas >= small, box_areas >= medium, dtype=np.int64)]
 
     def _cut(self, drawing: Drawing, crop: Crop) -> np.ndarray:
-        region = drawing.probs > self._thresholds_of((crop.box[2:] - crop.box[:2]).prod())
+        x0, y0, x1, y1 = crop.box.tolist()
+        region = drawing.probs > self._thresholds_of((x1 - x0) * (y1 - y0))
         if self.carve_holes:
             region = carve_holes_on_crop(region, drawing.corner, crop)
         if self.box_tolerance == RELEASED:
             return region
         return clip_to_box(region, drawing.corner, crop.box, float(self.box_tolerance))
 
-    def _finish(self, drawing: Drawing, crop: Crop) -> Any:
-        return self.encode(self._cut(drawing, crop), drawing, crop)
+    def _finish(
+        self, drawn: list[tuple[int, Drawing]], crops: list[Crop]
+    ) -> list[tuple[int, Any]]:
+        return [(n, self.encode(self._cut(each, crops[n]), each, crops[n])) for n, each in drawn]

@@ -150,7 +150,7 @@ class LabelingEngine(MaskEngine):
             looks.append(self._look(crops[part], seen[part], areas[part], buffer))
             if on_looked:
                 on_looked(crops[part])
-        maps, colours = (torch.cat(each) for each in zip(*looks, strict=True))
+        maps, bytes_looked_at = (torch.cat(each) for each in zip(*looks, strict=True))
         drawn = None
         if instant:
             whole = np.array([(0, 0, width, height) for height, width in image_hws])
@@ -164,6 +164,7 @@ class LabelingEngine(MaskEngine):
         on_windows = sample_windows(maps, crop_boxes, windows, image_hws, S, are_logits)
         probs = (maps.sigmoid_() if are_logits else maps) * draw_box_masks(rounded, S, s)
         thresholds = torch.from_numpy(self._thresholds_of(areas)).to(device)
+        colours = self.labeler.data_preprocessor.normalise(bytes_looked_at)
         qualities = mask_quality(probs, colours, exact * (s / S), thresholds)
         if drawn is not None:
             qualities = instant_quality(qualities, drawn)
@@ -177,7 +178,7 @@ class LabelingEngine(MaskEngine):
     def _look(
         self, crops: list[Crop], seen: Tensor, areas: np.ndarray, buffer: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """One pass of the network: (N, s, s) maps, (N, 3, g, g) colours for the quality."""
+        """One pass of the network: (N, s, s) maps, (N, 3, g, g) bytes that the quality reads."""
         preprocessor = self.labeler.data_preprocessor
         device = preprocessor.device
         # planes first: crops are stored so, and they are copied as they lie
@@ -196,7 +197,9 @@ class LabelingEngine(MaskEngine):
             )
         # the colour stages have maps of their own
         size = SIZE if self.refine == 'instant' else maps.shape[-1]
-        return maps, to_grid(images, size).contiguous()
+        if device.type == 'cpu':
+            return maps, torch.stack([to_grid(each, size) for each in pixels])
+        return maps, to_grid(pixels, size)
 
     def _threads(self) -> int:
         return torch.get_num_threads()
