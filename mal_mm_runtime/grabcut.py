@@ -10,7 +10,7 @@ import numpy as np
 
 # below and above it a pixel is what it seems to be, whatever its colour
 SURE_BACKGROUND, SURE_FOREGROUND = 0.03, 0.97
-ITERATIONS = 3
+ITERATIONS = 2
 # a cut that changes the area by more than this factor has lost the object
 MAX_CHANGE = 2.0
 
