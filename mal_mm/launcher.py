@@ -1,4 +1,7 @@
-"""What training and testing share: from the arguments to the config and its Runner."""
+"""What training and testing share: from the arguments to the config and its Runner.
+
+torch and MMDetection, which take seconds, are imported when what can be told without them is told.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,21 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mal_mm_cli.door import is_verbose
 
+from .checkpoints.resume import checkpoint_to_resume
 from .compat.config_bases import find_config
 from .compat.config_options import check_option_keys, parse_options
-from .compat.cpu_precision import fall_back_to_fp32
-from .compat.cpu_ranks import prepare_cpu_ranks
-from .evaluation.fast_coco_eval import use_fast_coco_eval
-from .hooks.atomic_checkpoint_hook import checkpoint_to_resume
-from .hooks.console_progress_hook import ConsoleProgressHook
 from .labeler_data import apply_labeler_data
-from .phase2.custom_data import OwnData, put_on_data
 from .phase2.mal_masks import apply_mal_masks, read_images_as_labeling
-from .runner.quiet_runner import quiet, silence_coco
+from .phase2.own_data import OwnData, class_names
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -35,16 +33,25 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: there is no such config.
+        AnnotationError: an annotation file of the arguments cannot be used.
         ValueError: a variable of the config has no place to act, such as `mal_ann_file`.
     """
     path = find_config(args.config)
     data = OwnData.of(args) if hasattr(args, 'val_ann') else None
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    classes = None if data is None else class_names(data.ann)
+    options = parse_options(args.cfg_options)
     cfg = Config.fromfile(path)
     cfg.launcher = args.launcher
+    if cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(path).stem))
     if data is not None:
-        put_on_data(cfg, data)
-    options = parse_options(args.cfg_options)
+        resumed = getattr(args, 'resume', None)
+        if resumed not in (None, 'auto'):  # see `apply_training_options`
+            checkpoint_to_resume(args.work_dir or cfg.work_dir, resumed)
+        from .phase2.custom_data import put_on_data
+
+        put_on_data(cfg, data, classes)
     for warning in check_option_keys(cfg, options):
         print(f'warning: {warning}', file=sys.stderr)
     cfg.merge_from_dict(options)
@@ -52,8 +59,6 @@ def load_config(args: argparse.Namespace) -> Config:
     apply_labeler_data(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(path).stem))
     return cfg
 
 
@@ -88,6 +93,16 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ValueError: more processes on this machine than GPUs.
     """
+    import torch
+    from mmdet.utils import setup_cache_size_limit_of_dynamo
+    from mmengine.registry import RUNNERS
+
+    from .compat.cpu_precision import fall_back_to_fp32
+    from .compat.cpu_ranks import prepare_cpu_ranks
+    from .evaluation.fast_coco_eval import use_fast_coco_eval
+    from .hooks.console_progress_hook import ConsoleProgressHook
+    from .runner.quiet_runner import quiet, silence_coco
+
     local_rank = int(os.environ.get('LOCAL_RANK', 0))
     if cfg.launcher == 'pytorch' and 0 < torch.cuda.device_count() <= local_rank:
         raise ValueError(

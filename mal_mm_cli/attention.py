@@ -81,17 +81,24 @@ def run(args: argparse.Namespace) -> int:
         OSError: a file cannot be read or written.
         ValueError: the box, a block or the query is not there, or the encoder is no ViT.
     """
-    from mal_mm.apis.encoder_labeler import load_encoder_labeler
+    from mal_mm.checkpoints.errors import refuse_missing
+    from mal_mm.compat.config_bases import find_config
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.labeling.image_io import read_image
-    from mal_mm.reproduce.attention import draw_crop_attention
-    from mal_mm.visualization.figures import save_figure
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--image': args.image}
     check_distinct(read, {'--out': args.out})
     if not args.out.parent.is_dir():
         raise FileNotFoundError(f'folder {args.out.parent} does not exist; create it first')
+    find_config(args.config)
+    if args.checkpoint is not None:
+        refuse_missing(args.checkpoint)
     image = read_image(args.image)
+    # torch: from here on it takes seconds
+    from mal_mm.apis.encoder_labeler import load_encoder_labeler
+    from mal_mm.reproduce.attention import draw_crop_attention
+    from mal_mm.visualization.figures import save_figure
+
     labeler = load_encoder_labeler(args.config, args.checkpoint, device=args.device)
     figure = draw_crop_attention(
         labeler.engine, image, args.box, args.blocks, args.query, args.heads

@@ -60,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
         OSError: a file cannot be read or written.
         ValueError: an argument outside its range.
     """
-    from mal_mm.apis.encoder_labeler import load_encoder_labeler
+    from mal_mm.checkpoints.errors import refuse_missing
+    from mal_mm.compat.config_bases import find_config
     from mal_mm.formats import atomic_write, read_coco
     from mal_mm.formats.distinct_files import check_distinct
-    from mal_mm.reproduce.clustering_score import score_file
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
     check_distinct(read, {'--out': args.out})
@@ -71,7 +71,14 @@ def run(args: argparse.Namespace) -> int:
         raise FileNotFoundError(f'--img-root {args.img_root} is no folder')
     if args.out and not args.out.parent.is_dir():  # before the long work, not after it
         raise FileNotFoundError(f'folder {args.out.parent} does not exist; create it first')
+    find_config(args.config)
+    if args.checkpoint is not None:
+        refuse_missing(args.checkpoint)
     data = read_coco(args.ann)
+    # torch: from here on it takes seconds
+    from mal_mm.apis.encoder_labeler import load_encoder_labeler
+    from mal_mm.reproduce.clustering_score import score_file
+
     labeler = load_encoder_labeler(
         args.config, args.checkpoint, device=args.device, batch_size=args.batch_size
     )

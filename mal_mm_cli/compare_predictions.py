@@ -74,13 +74,12 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a run cannot be used.
         OSError: a run is not there, or the output cannot be written.
     """
-    import torch
-
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.formats.paths import resolve_under
     from mal_mm.labeling.image_io import read_image
     from mal_mm.reproduce.compare_predictions import (
         Predictor,
+        find_run,
         sheet,
         side_by_side,
         true_instances,
@@ -92,6 +91,10 @@ def run(args: argparse.Namespace) -> int:
     folders |= {f'the folder of {path}': path.parent for path in args.images or ()}
     check_distinct(folders, {'--out': args.out})
     pictures = chosen_pictures(args)
+    for run in (args.gt, args.mal):
+        find_run(run)
+    import torch  # from here on it takes seconds
+
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     with redirect_stdout(sys.stderr):
         runs = {

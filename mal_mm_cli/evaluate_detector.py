@@ -68,7 +68,7 @@ def interrupted(args: argparse.Namespace) -> str:
 def check_files(args: argparse.Namespace) -> None:
     """Refuse now what would fail after hours of labeling."""
     from mal_mm.formats.distinct_files import check_distinct
-    from mal_mm.workflow.labeling_command import check_machine, check_places
+    from mal_mm.workflow.labeling_checks import check_machine, check_places
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint}
     read.update({'--detections': args.detections, '--gt': args.gt})
@@ -81,15 +81,21 @@ def run(args: argparse.Namespace) -> int:
     """Label and score; the exit status."""
     from tqdm import tqdm
 
-    from mal_mm.evaluation import coco_ap, format_ap_table, label_detections
+    from mal_mm.evaluation import coco_ap, format_ap_table
     from mal_mm.formats import read_coco
     from mal_mm.formats.detections import read_detections
-    from mal_mm.workflow.labeling_command import make_labeler, read_config
+    from mal_mm.workflow.labeling_checks import find_weights, read_config
 
     check_files(args)
+    config = read_config(args.config, None)
+    find_weights(config, args, args.checkpoint)
     detections, gt = read_detections(args.detections), read_coco(args.gt)
     coco_ap(gt, [], str(args.gt))  # human masks that cannot be used are found before the work
-    labeler = make_labeler(args, read_config(args.config, None), args.checkpoint)
+    # torch: from here on it takes seconds
+    from mal_mm.evaluation import label_detections
+    from mal_mm.workflow.labeling_command import make_labeler
+
+    labeler = make_labeler(args, config, args.checkpoint)
     with tqdm(total=len(detections), unit='box', desc='labeling', smoothing=0.05) as progress:
         labelled, summary = label_detections(
             detections, gt, args.img_root, labeler.engine, args.gt, progress.update, args.threads

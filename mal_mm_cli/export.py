@@ -65,11 +65,14 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; the exit status."""
-    from mal_mm.apis import MaskLabeler
-    from mal_mm.export import boxes_of_file, check_export, drawn_boxes, export_labeler
     from mal_mm.formats.distinct_files import check_distinct, check_outputs
-    from mal_mm.models.untrained_labeler import is_untrained
-    from mal_mm.workflow.labeling_command import read_config
+    from mal_mm.workflow.labeling_checks import (
+        check_annotations,
+        check_places,
+        find_weights,
+        is_untrained,
+        read_config,
+    )
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
     check_distinct(read, {'OUT.onnx': args.out})
@@ -81,6 +84,14 @@ def run(args: argparse.Namespace) -> int:
             f'{args.config} is a labeler that is trained: name its CHECKPOINT between it and '
             'OUT.onnx'
         )
+    find_weights(config, args, args.checkpoint)
+    if args.ann:
+        check_places(args.img_root, {})
+        check_annotations(args.ann)
+    # torch: from here on it takes seconds
+    from mal_mm.apis import MaskLabeler
+    from mal_mm.export import boxes_of_file, check_export, drawn_boxes, export_labeler
+
     weights = dict(weights=args.weights, download=args.download) if instant else {}
     labeler = MaskLabeler(config, args.checkpoint, device='cpu', **weights)
     info = export_labeler(labeler, args.out, args.opset)

@@ -116,23 +116,16 @@ def check_files(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Label; the exit status."""
-    from mal_mm.models.untrained_labeler import is_untrained
-    from mal_mm.workflow.labeling_command import (
+    from mal_mm.workflow.labeling_checks import (
         check_annotations,
         check_arguments,
-        finish,
-        make_job,
-        make_labeler,
+        find_weights,
+        is_untrained,
         read_config,
-        run_job,
     )
 
     check_arguments(args)
     check_files(args)
-    if args.launcher != 'none':
-        from mal_mm.compat.cpu_ranks import connect_gloo
-
-        connect_gloo(args.launcher)
     config = read_config(args.config, args.cfg_options)
     if args.checkpoint is None and not is_untrained(config.model):
         raise ValueError(
@@ -141,7 +134,15 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.checkpoint is not None and args.weights is not None:
         print('--weights is not used: all weights are in CHECKPOINT', file=sys.stderr)
-    check_annotations(args.ann)
+    check_annotations(args.ann, args.boxes)
+    find_weights(config, args, args.checkpoint)
+    # torch: from here on it takes seconds
+    from mal_mm.workflow.labeling_command import finish, make_job, make_labeler, run_job
+
+    if args.launcher != 'none':
+        from mal_mm.compat.cpu_ranks import connect_gloo
+
+        connect_gloo(args.launcher)
     labeler = make_labeler(args, config, args.checkpoint)
     job = make_job(args, labeler, detections=args.boxes)
     if args.dry_run:

@@ -57,12 +57,16 @@ def check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; the exit status."""
-    from mal_mm.checkpoints.maskdino_import import export_checkpoint, import_checkpoint
+    from mal_mm.checkpoints.errors import refuse_missing
     from mal_mm.formats.distinct_files import check_distinct
 
     check_distinct(
         {'CHECKPOINT': args.checkpoint}, {'OUT': args.out, '--config-out': args.config_out}
     )
+    refuse_missing(args.checkpoint)
+    # torch: from here on it takes seconds
+    from mal_mm.checkpoints.maskdino_import import export_checkpoint, import_checkpoint
+
     if args.export:
         export_checkpoint(args.checkpoint, args.out)
         return 0

@@ -31,19 +31,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; writes nothing unless the tensors fit the deduced model."""
-    import torch
-    from mmdet.registry import MODELS
-    from mmengine.config import Config
-
-    import mal_mm  # noqa: F401  (first: the registry is filled by it)
-    from mal_mm.checkpoints.loading import check_state_dict, read_state_dict
-    from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
+    from mal_mm.checkpoints.errors import refuse_missing
     from mal_mm.formats.atomic import atomic_write
     from mal_mm.formats.distinct_files import check_distinct
 
     check_distinct(
         {'CHECKPOINT': args.checkpoint}, {'OUT': args.out, '--config-out': args.config_out}
     )
+    refuse_missing(args.checkpoint)
+    # from here on it takes seconds
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+
+    from mal_mm.checkpoints.loading import check_state_dict, read_state_dict
+    from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
+
     state = convert_state_dict(read_state_dict(args.checkpoint), args.checkpoint)
     model_config = deduce_model(state, args.num_heads, args.checkpoint)
     model = MODELS.build(model_config)

@@ -106,8 +106,7 @@ def interrupted(args: argparse.Namespace) -> str:
 def run(args: argparse.Namespace) -> int:
     """Label; the exit status."""
     from mal_mm.formats.distinct_files import check_distinct, check_outputs
-    from mal_mm.workflow.label_run import LabelRun
-    from mal_mm.workflow.labeling_command import check_arguments
+    from mal_mm.workflow.labeling_checks import check_arguments, untrained_configs
 
     check_arguments(args)
     written = {'--out': args.out, '--summary': args.summary, '--report': args.report}
@@ -117,7 +116,10 @@ def run(args: argparse.Namespace) -> int:
     check_outputs({name: path for name, path in written.items() if path is not None})
     if args.reject:
         return _write_marks(args)
-    label_run = LabelRun(args)
+    configs = untrained_configs(args)
+    from mal_mm.workflow.label_run import LabelRun  # torch: from here on it takes seconds
+
+    label_run = LabelRun(args, configs)
     print(label_run.describe(), flush=True)
     return label_run.run()
 
@@ -126,7 +128,7 @@ def _write_marks(args: argparse.Namespace) -> int:
     """Write the marks of a review into the file; the exit status."""
     from mal_mm.formats.review_marks import read_marks
     from mal_mm.labeling.review import write_marked
-    from mal_mm.workflow.labeling_command import write_page
+    from mal_mm.workflow.labeling_checks import write_page
 
     counts = write_marked(args.ann, read_marks(args.reject), args.out)
     said = ', '.join(f'{count} {mark.replace("_", " ")}' for mark, count in counts.items())

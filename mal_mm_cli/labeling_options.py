@@ -139,7 +139,12 @@ def add_machine_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     machine.add_argument(
         '--device', help='cuda, cpu, cuda:1 ... (default: the GPU if there is one)'
     )
-    machine.add_argument('--no-amp', action='store_true', help='single precision on a GPU')
+    machine.add_argument(
+        '--precision',
+        choices=('auto', 'fp32', 'bf16', 'fp16'),
+        help='of the networks; auto: half precision where the GPU or the processor gains by it, '
+        'with masks that agree with those of fp32 to an IoU of .995 (default: auto)',
+    )
     return machine
 
 

@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     """Test; the exit status."""
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.launcher import build_runner, load_config
+    from mal_mm.phase2.missing_files import check_files_of
     from mal_mm.phase2.result_files import write_results_only
-    from mal_mm.test_time import show_predictions, use_tta
 
     read = {'CONFIG': args.config, 'CHECKPOINT': args.checkpoint, '--ann': args.ann}
     names = [f'{args.format_only}.{kind}.json' for kind in ('bbox', 'segm') if args.format_only]
@@ -68,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
     cfg = load_config(args)
     if args.format_only is not None:
         write_results_only(cfg, args.format_only, args.ann, args.img_root)
+    check_files_of(cfg, 'test')
     cfg.load_from = args.checkpoint
+    from mal_mm.test_time import show_predictions, use_tta
+
     if args.show or args.show_dir:
         show_predictions(cfg, args)
     if args.tta:

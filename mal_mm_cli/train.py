@@ -77,11 +77,15 @@ def run(args: argparse.Namespace) -> int:
     import os
 
     from mal_mm.launcher import apply_training_options, build_runner, load_config
-    from mal_mm.phase2.image_file_check import check_image_files
-    from mal_mm.phase2.mask_file_check import check_mask_file
+    from mal_mm.phase2.missing_files import check_files_of
 
     cfg = load_config(args)
     apply_training_options(cfg, args)
+    check_files_of(cfg, 'train')
+    # torch and MMDetection: from here on it takes seconds
+    from mal_mm.phase2.image_file_check import check_image_files
+    from mal_mm.phase2.mask_file_check import check_mask_file
+
     # once for all processes: the file may be large
     if os.environ.get(RANK.get(args.launcher, ''), '0') == '0':
         for warning in [*check_mask_file(cfg), *check_image_files(cfg)]:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """List, fetch, label; the exit status."""
     from mal_mm.apis.pretrained_labeler import find_pretrained, use_of
     from mal_mm.checkpoints.zoo import find_entry, obtain, zoo
-    from mal_mm.workflow.labeling_command import ask
+    from mal_mm.workflow.labeling_checks import ask
 
     if args.name is None:
         for entry in zoo().values():
@@ -73,11 +73,15 @@ def run(args: argparse.Namespace) -> int:
         print(f'{path}\n{use_of(entry, path)}')
         return 0
 
-    from mal_mm.apis import MaskLabeler
     from mal_mm.formats.distinct_files import check_distinct
+    from mal_mm.workflow.labeling_checks import check_annotations, check_places
 
     check_distinct({'--ann': args.ann, '--file': args.file}, {'--out': args.out})
+    check_places(args.img_root, {'--out': args.out})
+    check_annotations(args.ann)
     config, checkpoint = find_pretrained(args.name, *where)
+    from mal_mm.apis import MaskLabeler  # torch: from here on it takes seconds
+
     labeler = MaskLabeler(config, checkpoint, device=args.device)
     summary = labeler.label_file(args.ann, args.img_root, args.out)
     print(f'wrote {args.out}: {summary.masks} masks, {len(summary.skips)} skipped')

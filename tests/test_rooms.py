@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow  # nothing here depends on the stack
 # From the ground up; a room may import rooms of lower floors and those beside it on its own.
 FLOORS = (
     ('version',),
-    ('formats', 'geometry', 'config_tree', 'instant'),
+    ('formats', 'geometry', 'config_tree', 'instant', 'precision'),
     ('pip_download', 'samples'),
     ('checkpoints',),
     ('compat',),

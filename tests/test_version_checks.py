@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mal_mm.compat import check_stack, import_stack, installed_versions
+from mal_mm.compat import check_stack, installed_versions, prepare_stack
 from mal_mm.compat.stack import STACKS
 
 GOOD = {
@@ -31,7 +31,7 @@ def test_this_environment_has_no_problem():
     versions = installed_versions()
     assert 'torch' in versions
     assert check_stack(versions) == []
-    import_stack()
+    prepare_stack()
 
 
 @stacks

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -27,6 +26,7 @@ from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
 from ..labeling.summary import Summary
 from ..models.untrained_labeler import is_untrained
+from ..precision import autocast
 from .file_job import make_file_job
 from .pretrained_labeler import find_pretrained
 
@@ -72,7 +72,8 @@ class MaskLabeler:
         mask_threshold: a pixel belongs to the mask above this probability; one, or three for
             small, medium and large boxes.
         batch_size: crops in one pass.
-        amp: half precision on a GPU.
+        precision: of the networks: 'fp32', 'bf16', 'fp16' (on a GPU), or 'auto': what the hardware
+            gains by, and 'fp32' with `exact_crops`. None: what `model.test_cfg` says, else 'auto'.
         weights: folder of the weights of a labeler without training; None: see
             `checkpoints.public_weights.weight_folders` and `checkpoints.hub_folder`.
         download: fetch them if they are missing; a function is asked first, with a question.
@@ -94,12 +95,11 @@ class MaskLabeler:
         crop_size: int | None = None,
         mask_threshold: float | Sequence[float] | None = None,
         batch_size: int = 32,
-        amp: bool = True,
+        precision: str | None = None,
         weights: str | Path | None = None,
         download: bool | Callable[[str], bool] = False,
         **options: Any,
     ) -> None:
-        register_all_modules(init_default_scope=False)
         init_default_scope('mmdet')
         if not isinstance(config, Config):
             config = Config.fromfile(find_config(config))
@@ -125,13 +125,19 @@ class MaskLabeler:
             self.model.init_weights()
         self.model.to(device).eval()
         options.update(
-            network=network, flip=flip, crop_size=crop_size, mask_threshold=mask_threshold
+            network=network,
+            flip=flip,
+            crop_size=crop_size,
+            mask_threshold=mask_threshold,
+            precision=precision,
         )
         chosen = {key: value for key, value in options.items() if value is not None}
-        self._refuse_unknown({**self.model.test_cfg, **chosen})
-        self.engine = LabelingEngine(
-            self.model, batch_size=batch_size, amp=amp, **{**self.model.test_cfg, **chosen}
-        )
+        asked = {**self.model.test_cfg, **chosen}
+        if not untrained:  # the others have it in their config
+            asked.setdefault('precision', 'auto')
+        self._refuse_unknown(asked)
+        self.engine = LabelingEngine(self.model, batch_size=batch_size, **asked)
+        autocast(self.model.precision, self.model, device)  # refuses what is not for the device
 
     def _refuse_unknown(self, options: Mapping[str, object]) -> None:
         unknown = sorted(options.keys() - set(LabelingEngine.OPTIONS))

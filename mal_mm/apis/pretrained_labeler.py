@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
-from ..checkpoints.loading import read_state_dict
-from ..checkpoints.nvlabs import convert_state_dict, deduce_model
 from ..checkpoints.zoo import ZooEntry, find_entry, obtain
 from ..compat.config_bases import find_config
 from ..formats.atomic import atomic_write
@@ -66,6 +63,11 @@ def use_of(entry: ZooEntry, path: str | Path) -> str:
 
 def _import_labeler(path: Path) -> tuple[Config, Path]:
     """The authors' file in our form, which is kept in our cache."""
+    import torch
+
+    from ..checkpoints.loading import read_state_dict
+    from ..checkpoints.nvlabs import convert_state_dict, deduce_model
+
     state = convert_state_dict(read_state_dict(path), path)
     model = deduce_model(state, None, path)
     imported = default_cache() / f'{path.stem}-{sha256(path)[:12]}.mal_mm.pth'

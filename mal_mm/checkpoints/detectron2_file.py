@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .loading import CheckpointError, read_state_dict
+from .errors import CheckpointError, refuse_missing
+from .loading import read_state_dict
 
 # All that pickled arrays refer to. numpy moved its two functions between versions; both are asked
 # for by name alone, and nothing else of those modules is handed out.
@@ -49,8 +50,7 @@ def read_detectron2(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if path.suffix != '.pkl':
         return read_state_dict(path)
-    if not path.is_file():
-        raise CheckpointError(f'{path}: no such checkpoint file')
+    refuse_missing(path)
     try:
         with path.open('rb') as file:
             # detectron2's own were pickled by Python 2

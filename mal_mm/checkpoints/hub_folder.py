@@ -14,7 +14,7 @@ from typing import Any
 
 from ..formats.plain_file import sha256
 from ..pip_download import default_cache
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 _FILES = ('*.json', '*.safetensors')
 

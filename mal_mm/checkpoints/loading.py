@@ -17,13 +17,19 @@ import torch
 from torch import nn
 
 from . import restricted_pickle
+from .errors import CheckpointError, refuse_missing
+
+__all__ = [
+    'TRUST_VARIABLE',
+    'CheckpointError',
+    'check_state_dict',
+    'load_checkpoint',
+    'load_file',
+    'read_state_dict',
+]
 
 # paths of files that may hold any Python object, separated as those of PATH
 TRUST_VARIABLE = 'MAL_TRUST_CHECKPOINT'
-
-
-class CheckpointError(RuntimeError):
-    """The file is not a checkpoint, or one of another model."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
@@ -66,8 +72,8 @@ def load_file(file: str | Path | BinaryIO, map_location: Any = None) -> Any:
     """
     path = Path(file) if isinstance(file, (str, os.PathLike)) else None
     name = path or 'the checkpoint'
-    if path is not None and not path.is_file():
-        raise CheckpointError(f'{name}: no such checkpoint file')
+    if path is not None:
+        refuse_missing(path)
     if path is not None and _is_trusted(path):
         return torch.load(path, map_location=map_location, weights_only=False)
     damage = _damage(file)

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
-import torch
-from mmengine.dist import barrier
 from mmengine.logging import print_log
 
 from ..formats.atomic import atomic_write
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 
 def is_address(checkpoint: str | Path) -> bool:
     """Whether it is fetched over http(s)."""
     return urlparse(str(checkpoint)).scheme in ('http', 'https')
+
+
+def hub_checkpoints() -> Path:
+    """torch hub's folder of checkpoints; torch, which takes a second, is not imported to ask."""
+    torch = sys.modules.get('torch')
+    if torch is not None:
+        return Path(torch.hub.get_dir(), 'checkpoints')
+    return Path(default_hub(os.environ), 'checkpoints')
+
+
+def default_hub(environment: Mapping[str, str]) -> Path:
+    """What `torch.hub.get_dir` says where `torch.hub.set_dir` has not been called."""
+    cache = environment.get('XDG_CACHE_HOME', '~/.cache')
+    return Path(environment.get('TORCH_HOME', str(Path(cache, 'torch')))).expanduser() / 'hub'
 
 
 def cached_path(address: str, folder: str | Path | None = None) -> Path:
@@ -30,7 +44,7 @@ def cached_path(address: str, folder: str | Path | None = None) -> Path:
         address: http(s).
         folder: None: torch hub's folder of checkpoints, which TORCH_HOME moves.
     """
-    folder = Path(folder or Path(torch.hub.get_dir(), 'checkpoints'))
+    folder = Path(folder or hub_checkpoints())
     name = Path(urlparse(address).path).name or 'checkpoint.pth'
     path = folder / name
     note = _note(path)
@@ -54,6 +68,8 @@ def local_file(checkpoint: str | Path) -> Path:
     """
     if not is_address(checkpoint):
         return Path(checkpoint)
+    from mmengine.dist import barrier
+
     try:
         if int(os.environ.get('LOCAL_RANK', 0)) == 0:
             download(str(checkpoint))
@@ -72,6 +88,8 @@ def download(address: str, folder: str | Path | None = None) -> Path:
     path = cached_path(address, folder)
     if path.is_file():
         return path
+    import torch
+
     try:
         print_log(f'downloading {address} to {path}', logger='current')
         path.parent.mkdir(parents=True, exist_ok=True)

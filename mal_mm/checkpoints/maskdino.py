@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .encoder_keys import reorder_patch_merging, restore_patch_merging
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 Tensors = dict[str, Tensor]
 

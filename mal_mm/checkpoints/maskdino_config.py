@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from .loading import CheckpointError
+from .errors import CheckpointError
 from .maskdino import DECODER, PIXEL_DECODER, count_modules
 
 Tensors = dict[str, Tensor]

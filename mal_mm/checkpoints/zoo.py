@@ -18,7 +18,7 @@ import yaml
 
 from ..formats.atomic import atomic_write
 from ..formats.plain_file import sha256
-from .loading import CheckpointError
+from .errors import CheckpointError
 from .local_file import is_address
 from .public_weights import fetch_weights, find_weights, weight_folders
 

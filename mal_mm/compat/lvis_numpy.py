@@ -18,16 +18,20 @@ class _NumpyWithFloat(ModuleType):
         return getattr(np, name)
 
 
-def repair_lvis() -> None:
-    """Let LVISMetric evaluate, write result files of a test set, and tell the best checkpoint."""
-    from mmengine.hooks import CheckpointHook
+def prefer_more_ap() -> None:
+    """Tell mmengine that more is better: 'mAP' is on its list, `lvis/segm_AP` is not.
 
-    # With `save_best='auto'` mmengine must know that more is better: 'mAP' is on its list,
-    # `lvis/segm_AP` is not.
+    Else `save_best='auto'` cannot tell the best checkpoint.
+    """
+    from mmengine.hooks.checkpoint_hook import CheckpointHook
+
     for key in ('segm_AP', 'bbox_AP'):
         if key not in CheckpointHook._default_greater_keys:
             CheckpointHook._default_greater_keys.append(key)
 
+
+def repair_lvis() -> None:
+    """Let LVISMetric evaluate, and write result files of a test set."""
     spec = importlib.util.find_spec('lvis')
     if spec is None or spec.origin is None:  # missing, or a folder that happens to be called so
         return

@@ -22,9 +22,10 @@ def leave_out_multimodal() -> bool:
     switch off they are placeholders, as without `transformers`. Nothing here uses them.
 
     Returns:
-        Whether they were left out. Does nothing where mmpretrain is missing or imported already.
+        Whether they were left out. Does nothing where mmpretrain is missing. To be called before
+        it is imported.
     """
-    if 'mmpretrain' in sys.modules or not _is_too_new():
+    if not _is_too_new():
         return False
     package = importlib.util.find_spec('mmpretrain')
     if package is None or not package.submodule_search_locations:

@@ -6,6 +6,7 @@ Two distributions share these import names: OpenMMLab's (`mmcv`, ...) and the ma
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import io
@@ -15,10 +16,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from ..checkpoints.safe_globals import allow_runner_checkpoints
 from .config_bases import register_config_package
 from .torchvision_ops import declare_torchvision_ops
+from .when_imported import after, around, before
 
 
 @dataclass(frozen=True)
@@ -132,50 +135,58 @@ def check_stack(versions: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def check_mmcv_ops(versions: Mapping[str, str]) -> list[str]:
-    """Like `check_stack`, for mmcv's compiled ops; imports torch and mmcv (not mmcv.ops)."""
-    try:
-        importlib.import_module('torch')  # its shared libraries must be loaded before mmcv's
-        importlib.import_module('mmcv._ext')
-    except ImportError as error:
-        stack = 'onedl' if 'onedl-mmcv' in versions else 'openmmlab'
-        requirement = STACKS[stack][1]
-        name = requirement.distribution
-        return [
-            f'{name} {versions.get(name, "")} has no working compiled ops ({error}), wanted is '
-            'mmcv compiled for the torch of this environment; '
-            f'`{_install_command(requirement)}`'
-        ]
-    return []
+def check_mmcv_ops(versions: Mapping[str, str], by_import: bool) -> list[str]:
+    """Like `check_stack`, for mmcv's compiled ops.
+
+    Args:
+        versions: as for `check_stack`.
+        by_import: import torch and mmcv (not mmcv.ops) for it; else only look for the file.
+    """
+    if by_import:
+        try:
+            importlib.import_module('torch')  # its shared libraries must be loaded before mmcv's
+            importlib.import_module('mmcv._ext')
+        except ImportError as error:
+            return [_without_ops(versions, error)]
+        return []
+    spec = importlib.util.find_spec('mmcv')
+    places = (spec.submodule_search_locations if spec else None) or ()
+    if any(Path(place).glob('_ext.*') for place in places):
+        return []
+    return [_without_ops(versions, 'there is no mmcv/_ext')]
 
 
-def import_stack() -> None:
-    """Make sure of the software under mal_mm and put the import-time workarounds in place.
+def _without_ops(versions: Mapping[str, str], why: object) -> str:
+    requirement = STACKS[_stack_of(versions)][1]
+    name = requirement.distribution
+    return (
+        f'{name} {versions.get(name, "")} has no working compiled ops ({why}), wanted is mmcv '
+        f'compiled for the torch of this environment; `{_install_command(requirement)}`'
+    )
+
+
+def prepare_stack() -> None:
+    """Look after the software under mal_mm, without importing it.
+
+    What is missing, too old or mixed is told now. The workarounds, and the places of our modules
+    in MMDetection's registries, are put in place when the modules that they concern are imported,
+    by whomever: at once, if they have been.
 
     Raises:
-        ImportError: something is missing, too old, mixed or built without ops.
+        ImportError: something is missing, too old, mixed or built without ops. Where only an
+            import shows it, that import of mmcv, mmdet or mmpretrain raises it.
     """
     versions = installed_versions()
-    problems = check_stack(versions) or check_mmcv_ops(versions)
+    problems = check_stack(versions) or check_mmcv_ops(versions, by_import=False)
     if problems:
         raise ImportError(_message(problems))
     # now, since they import what an incomplete environment lacks
     from .config_text import write_configs_literally
-    from .lvis_numpy import repair_lvis
+    from .lvis_numpy import prefer_more_ap, repair_lvis
     from .mmpretrain_multimodal import leave_out_multimodal
     from .panoptic_api import provide_panopticapi
     from .safe_checkpoints import load_checkpoints_safely
 
-    declare_torchvision_ops()
-    provide_panopticapi()
-    leave_out_multimodal()
-    try:
-        importlib.import_module('mmdet')
-        importlib.import_module('mmpretrain')
-    except AssertionError as error:  # their own bounds on each other's versions
-        stack = 'onedl' if 'onedl-mmcv' in versions else 'openmmlab'
-        commands = '` and `'.join(_install_command(each) for each in STACKS[stack])
-        raise ImportError(_message([f'{error}; tested together: `{commands}`'])) from error
     if 'mmengine' in versions and importlib.util.find_spec('pkg_resources') is None:
         warnings.warn(
             "mal_mm: configs with `_base_ = 'mmdet::...'` will fail, since mmengine "
@@ -183,13 +194,36 @@ def import_stack() -> None:
             'no more from 81 on; to fix it: `pip install "setuptools<81"`',
             stacklevel=2,
         )
-    allow_runner_checkpoints()
-    load_checkpoints_safely()
-    repair_lvis()
-    register_config_package()
-    write_configs_literally()
-    with without_adverts():
-        importlib.import_module('mmdet.datasets')
+    provide_panopticapi()
+    before('torchvision', declare_torchvision_ops)
+    before('mmpretrain', leave_out_multimodal)
+    after('torch', allow_runner_checkpoints)
+    after('mmengine.config', register_config_package)
+    after('mmengine.config', write_configs_literally)
+    after('mmengine.runner.checkpoint', load_checkpoints_safely)
+    after('mmengine.hooks.checkpoint_hook', prefer_more_ap)
+    after('lvis', repair_lvis)
+    after('mmcv', functools.partial(_refuse_mmcv_without_ops, versions))
+    for name in ('mmdet', 'mmpretrain'):
+        around(name, functools.partial(_with_advice, versions))
+    around('mmdet.datasets', without_adverts)
+    after('mmdet.registry', functools.partial(importlib.import_module, 'mal_mm.registry'))
+
+
+def _refuse_mmcv_without_ops(versions: Mapping[str, str]) -> None:
+    problems = check_mmcv_ops(versions, by_import=True)
+    if problems:
+        raise ImportError(_message(problems))
+
+
+@contextmanager
+def _with_advice(versions: Mapping[str, str]) -> Iterator[None]:
+    """mmdet and mmpretrain have bounds of their own on each other's versions: how to heed them."""
+    try:
+        yield
+    except AssertionError as error:
+        commands = '` and `'.join(_install_command(each) for each in STACKS[_stack_of(versions)])
+        raise ImportError(_message([f'{error}; tested together: `{commands}`'])) from error
 
 
 @contextmanager
@@ -203,6 +237,10 @@ def without_adverts() -> Iterator[None]:
         for line in said.getvalue().splitlines():
             if not line.startswith('Could not import OneDL'):
                 print(line)
+
+
+def _stack_of(versions: Mapping[str, str]) -> str:
+    return 'onedl' if 'onedl-mmcv' in versions else 'openmmlab'
 
 
 def _install_command(requirement: Requirement) -> str:

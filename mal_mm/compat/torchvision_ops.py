@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 
 _library = None  # the schemas vanish with the object that declared them
@@ -20,10 +19,11 @@ def declare_torchvision_ops() -> bool:
     nothing here calls it.
 
     Returns:
-        Whether schemas had to be declared. Does nothing where torchvision is missing or imported.
+        Whether schemas had to be declared. Does nothing where torchvision is missing. To be called
+        before it is imported.
     """
     global _library
-    if _library is not None or 'torchvision' in sys.modules:
+    if _library is not None:
         return False
     spec = importlib.util.find_spec('torchvision')
     if spec is None or not spec.submodule_search_locations:

@@ -45,7 +45,9 @@ class RoIDataset(Dataset):
         min_area: keep boxes with a larger area, in image px^2 (released 2048).
         min_side: keep boxes with both sides longer, in image px (released 2).
         views_per_box: None draws a new crop each time; k makes k samples of each box, the same
-            ones every epoch.
+            ones every epoch; each is read and cut once and stays in memory, in each process that
+            loads it.
+        kept_megabytes: of memory for that, a process; further samples are read each time.
         seed: randomness of the fixed views.
         max_refetch: tries with other boxes when an image cannot be read.
         background_ratio: share of samples in [0, 1] whose box is moved to where the image has no
@@ -64,6 +66,7 @@ class RoIDataset(Dataset):
         min_area: float = 0,
         min_side: float = 0,
         views_per_box: int | None = None,
+        kept_megabytes: int = 1024,
         seed: int = 0,
         max_refetch: int = 20,
         background_ratio: float = 0.0,
@@ -78,6 +81,8 @@ class RoIDataset(Dataset):
         self.min_area = min_area
         self.min_side = min_side
         self.views_per_box = views_per_box
+        self._kept: dict[int, dict] = {}
+        self._room = kept_megabytes * 2**20 if views_per_box else 0
         self.seed = seed
         self.max_refetch = max_refetch
         self.background_ratio = background_ratio
@@ -223,10 +228,14 @@ class RoIDataset(Dataset):
         if not self._fully_initialized:
             self.full_init()
         for _ in range(self.max_refetch + 1):
+            if index in self._kept:
+                return dict(self._kept[index])
             with self._random_state(index):
                 sample = self.get_sample(index // (self.views_per_box or 1))
                 try:
-                    return self.pipeline(sample)
+                    packed = self.pipeline(sample)
+                    self._keep(index, packed)
+                    return packed
                 except UNREADABLE as error:
                     self._warn_once(sample['img_path'], error)
             index = (index + self._step) % len(self)
@@ -234,6 +243,14 @@ class RoIDataset(Dataset):
             f'{self.max_refetch + 1} images in a row cannot be read, the last is '
             f'{sample["img_path"]}; check `data_root` and `data_prefix`'
         )
+
+    def _keep(self, index: int, packed: dict) -> None:
+        pixels = packed.get('inputs')
+        # a start mask is as large as one of the crop's three planes
+        size = pixels.nbytes * 4 // 3 if isinstance(pixels, torch.Tensor) else 0
+        if 0 < size <= self._room:
+            self._room -= size
+            self._kept[index] = dict(packed)
 
     @property
     def _step(self) -> int:

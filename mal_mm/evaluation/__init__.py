@@ -1,12 +1,27 @@
 """How good masks are: against human masks, and against what the box alone would give."""
 
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
 from .average_precision import coco_ap
 from .boundary_iou import boundary_iou
-from .detector_boxes import label_detections
 from .floors import box_fill_rle, inscribed_ellipse_rle
 from .mask_iou import evaluate, mask_iou
-from .mask_iou_metric import MaskIoUMetric
 from .tables import format_ap_table, format_class_table, format_summary
+
+if TYPE_CHECKING:
+    from .detector_boxes import label_detections
+    from .mask_iou_metric import MaskIoUMetric
+
+# what needs torch is imported by those who name it
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        'detector_boxes': ['label_detections'],
+        'mask_iou_metric': ['MaskIoUMetric'],
+    },
+)
 
 __all__ = [
     'MaskIoUMetric',

@@ -19,6 +19,7 @@ from ..instant import colour_stages
 from ..models.mask_auto_labeler import MaskAutoLabeler
 from ..models.mask_prediction import NETWORKS, refinement_name
 from ..models.untrained_labeler import UntrainedLabeler
+from ..precision import check_precision
 from .crop import Crop, Drawing, PseudoMask
 from .quality import instant_quality, mask_quality, to_grid
 from .window_sampling import sample_windows
@@ -69,6 +70,7 @@ class LabelingEngine(MaskEngine):
         'margin',
         'padding',
         'batch_size',
+        'precision',
         'exact_crops',
         'carve_holes',
         'overlaps',
@@ -86,7 +88,7 @@ class LabelingEngine(MaskEngine):
         margin: float | Sequence[float] = 0.3,
         padding: str = 'wrap',
         batch_size: int = 32,
-        amp: bool = False,
+        precision: str | None = None,
         exact_crops: bool = False,
         carve_holes: bool = False,
         overlaps: str = 'keep',
@@ -111,11 +113,14 @@ class LabelingEngine(MaskEngine):
             overlaps,
             box_tolerance,
         )
+        if precision is not None:
+            exact = precision == 'auto' and exact_crops
+            labeler.precision = check_precision('fp32' if exact else precision)
         self.labeler = labeler
         self.network = network
         self.flip = flip
         self.refine = refine
-        self.amp = amp
+        self.precision = labeler.precision
         self.exact_crops = exact_crops
 
     def cut(self, image: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -186,15 +191,14 @@ class LabelingEngine(MaskEngine):
         if device.type != 'cpu':
             pixels = torch.stack(pixels).to(device, non_blocking=True)
         images = preprocessor.normalise(pixels, None if buffer is None else buffer[: len(crops)])
-        with torch.autocast(device.type, enabled=self.amp and device.type == 'cuda'):
-            maps = self.labeler.predict_maps(
-                images,
-                seen,
-                torch.from_numpy(areas.astype(np.float32)),
-                self.network,
-                self.flip,
-                self.refine,
-            )
+        maps = self.labeler.predict_maps(
+            images,
+            seen,
+            torch.from_numpy(areas.astype(np.float32)),
+            self.network,
+            self.flip,
+            self.refine,
+        )
         # the colour stages have maps of their own
         size = SIZE if self.refine == 'instant' else maps.shape[-1]
         if device.type == 'cpu':

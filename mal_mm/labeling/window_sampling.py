@@ -90,13 +90,21 @@ def _sample_group(
             padded[n, :w, :h] for n, (w, h) in enumerate(zip(x.length, y.length, strict=True))
         ]
     else:
-        regions = _fetch(probs, x.length, y.length)
+        regions = fetch_unpadded(probs, x.length, y.length)
     places = zip(y.first.tolist(), x.first.tolist(), strict=True)
     return [(region.T, top, left) for region, (top, left) in zip(regions, places, strict=True)]
 
 
-def _fetch(probs: Tensor, widths: np.ndarray, heights: np.ndarray) -> list[np.ndarray]:
-    """What is no padding of (N, w, h) on a GPU, in one transfer."""
+def fetch_unpadded(probs: Tensor, widths: np.ndarray, heights: np.ndarray) -> list[np.ndarray]:
+    """What is no padding of (N, w, h) on a GPU, in one transfer.
+
+    Args:
+        probs: (N, w, h).
+        widths, heights: (N,) of each that count.
+
+    Returns:
+        (width, height) of each.
+    """
     columns, rows = (
         torch.from_numpy(np.arange(side) < counts[:, None]).to(probs.device, non_blocking=True)
         for side, counts in zip(probs.shape[1:], (widths, heights), strict=True)

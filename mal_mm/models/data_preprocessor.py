@@ -47,7 +47,9 @@ class MALDataPreprocessor(BaseDataPreprocessor):
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
-        self.student_view = torch.nn.Sequential()
+        # A list, not a module: kornia's augmentations would follow `.to(device)` and draw there,
+        # and the host, which asks each draw what to do, would wait for the device every time.
+        self.student_view: list[torch.nn.Module] = []
         if jitter is not None and jitter_prob > 0:
             self.student_view.append(ColorJitter(*jitter, p=jitter_prob))
         if grey_prob > 0:
@@ -99,11 +101,7 @@ class MALDataPreprocessor(BaseDataPreprocessor):
             have masks `start_masks` (N, S, S) float32 of 0 and 1.
         """
         samples = data['data_samples']
-        crops = (
-            torch.stack(list(data['inputs']))
-            if not torch.is_tensor(data['inputs'])
-            else data['inputs']
-        )
+        crops = data['inputs'] if torch.is_tensor(data['inputs']) else self._stack(data['inputs'])
         crops = crops.to(self.device, non_blocking=self._non_blocking)
         boxes = torch.cat([_tensor(sample.gt_instances.bboxes) for sample in samples])
         inputs = dict(
@@ -127,10 +125,20 @@ class MALDataPreprocessor(BaseDataPreprocessor):
                 for name, values in added.items():
                     inputs[name] = values.to(self.device, non_blocking=self._non_blocking)
                 inputs['student_images'] = inputs['images']
-                if len(self.student_view):
-                    view = self.student_view(crops.float() / 255)
+                if self.student_view:
+                    view = crops.float() / 255
+                    for change in self.student_view:
+                        view = change(view)
                     inputs['student_images'] = self.normalise(view * 255)
         return dict(inputs=inputs, data_samples=samples)
+
+    def _stack(self, crops: Sequence[Tensor]) -> Tensor:
+        crops = list(crops)
+        if self.device.type != 'cuda' or crops[0].is_cuda:
+            return torch.stack(crops)
+        # page-locked: from other memory the copy may wait for all that the GPU has still to do
+        batch = torch.empty((len(crops), *crops[0].shape), dtype=crops[0].dtype, pin_memory=True)
+        return torch.stack(crops, out=batch)
 
 
 def _tensor(boxes: object) -> Tensor:

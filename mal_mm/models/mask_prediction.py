@@ -6,6 +6,7 @@ N crops, S x S crop pixels, s x s mask cells (s about S / 4).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..geometry import draw_box_masks
 from ..instant import walk_logits
+from ..precision import autocast
 
 if TYPE_CHECKING:
     from .losses import CRFLoss
@@ -48,6 +50,9 @@ class MaskPrediction:
     # values of `refine` that labeling may ask for
     refinements = REFINEMENTS
     exact_boxes = False
+    # of the networks when they predict, see `mal_mm.precision`; LabelingEngine sets it. None: the
+    # precision around the call
+    precision: str | None = None
 
     @torch.no_grad()
     def predict_probs(
@@ -118,10 +123,11 @@ class MaskPrediction:
 
         def look(view: Tensor) -> tuple[Tensor, Tensor]:
             logits, feature = [], None
-            for net in networks:
-                if feature is None or not shared_encoder:
-                    feature = net.encode(view)
-                logits.append(net.decode(feature, box_areas).float())
+            with self._autocast(view.device):
+                for net in networks:
+                    if feature is None or not shared_encoder:
+                        feature = net.encode(view)
+                    logits.append(net.decode(feature, box_areas).float())
             return torch.stack(logits).mean(0), feature
 
         logits, feature = look(images)
@@ -130,13 +136,19 @@ class MaskPrediction:
         if refine == 'none':
             return logits
         if refine == 'instant':
-            tokens = networks[-1].last_layer(feature)
+            tokens = networks[-1].last_layer(feature).float()
             return walk_logits(logits, tokens, crop_boxes, images.shape[-1])
         probs = logits.sigmoid()
         frame = self.mask_frame(dict(images=images, crop_boxes=crop_boxes), probs.shape[-1])
         labels = self.crf_loss.mean_field(frame[0], probs, frame[1])
         # the average keeps the network's own doubt, which the quality of the mask is read from
         return (probs + labels) / 2
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        if self.precision is None:
+            return nullcontext()
+        # float16 on a GPU: what has trained in it stays in its range
+        return autocast(self.precision, self.teacher, device, on_gpu=torch.float16)
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
         """Attach `pred_instances` with `mask_probs` (1, S, S), crop frame, to each data sample."""

@@ -17,8 +17,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..geometry import draw_box_masks
-
-PRECISIONS = ('auto', 'fp32', 'bf16')
+from ..precision import autocast, check_precision
 
 
 class UntrainedLabeler(BaseModel):
@@ -27,8 +26,7 @@ class UntrainedLabeler(BaseModel):
     Subclasses have `predict_maps` and `init_weights`, which loads what they draw with.
 
     Args:
-        precision: of the network: 'fp32', 'bf16' (autocast), or 'auto': bf16 where the hardware
-            gains by it.
+        precision: of the network, one of `mal_mm.precision.PRECISIONS`.
         test_cfg: how to label, see `MaskLabeler`.
         data_preprocessor: config of the MALDataPreprocessor.
     """
@@ -44,11 +42,9 @@ class UntrainedLabeler(BaseModel):
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f'`precision` must be one of {PRECISIONS}, got {precision!r}')
         preprocessor = MODELS.build({'type': 'MALDataPreprocessor', **(data_preprocessor or {})})
         super().__init__(data_preprocessor=preprocessor)
-        self.precision = precision
+        self.precision = check_precision(precision)
         self.test_cfg = dict(test_cfg or {})
 
     def forward(
@@ -76,9 +72,8 @@ class UntrainedLabeler(BaseModel):
         return data_samples
 
     def autocast(self, device: torch.device) -> AbstractContextManager:
-        """bfloat16 or not, as `precision` says."""
-        halved = self.precision == 'bf16' or (self.precision == 'auto' and gains_by_bf16(device))
-        return torch.autocast(device.type, torch.bfloat16, enabled=halved)
+        """Half precision or not, as `precision` says."""
+        return autocast(self.precision, self, device)
 
     def check_refine(self, refine: str) -> None:
         """Refuse a refinement that is for others; ValueError."""
@@ -93,16 +88,3 @@ def is_untrained(model: Mapping[str, Any]) -> bool:
     """Whether the config of a model is that of a labeler without training."""
     kind = MODELS.get(model['type']) if isinstance(model['type'], str) else model['type']
     return isinstance(kind, type) and issubclass(kind, UntrainedLabeler)
-
-
-def gains_by_bf16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 are quicker than in float32 there."""
-    if device.type == 'cuda':
-        return torch.cuda.is_bf16_supported()
-    if device.type != 'cpu':
-        return False
-    # without these instructions bfloat16 is emulated, and slower
-    asked = (
-        getattr(torch.cpu, f'_is_{name}_supported', None) for name in ('avx512_bf16', 'amx_tile')
-    )
-    return any(ask is not None and ask() for ask in asked)

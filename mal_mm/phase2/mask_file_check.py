@@ -16,23 +16,19 @@ from mmdet.datasets.lvis import LVISV05Dataset, LVISV1Dataset
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
-from mmengine.fileio import get_local_path, join_path
+from mmengine.fileio import get_local_path
 from mmengine.registry import Registry
-from mmengine.utils import is_abs
 
 from ..config_tree import class_of, metrics, parts, type_name
 from ..datasets import LVISStyleDataset
 from ..formats.coco import CocoStream, index_categories, index_images
-from ..formats.errors import AnnotationError, shorten
+from ..formats.errors import shorten
 from ..formats.image_size import stated_size
 from .class_check import check_heads, check_names, check_same_classes
 from .lvis_files import dataset_type
+from .missing_files import MaskFileError, missing_masks, path_of
 from .unused_masks import LABEL, Problem, why_unused
 from .val_file_check import IdWatch, check_val_file
-
-
-class MaskFileError(AnnotationError):
-    """Training would ignore the masks of its annotation file, or stop at them."""
 
 
 def check_mask_file(cfg: Config) -> list[str]:
@@ -75,15 +71,10 @@ def check_mask_file(cfg: Config) -> list[str]:
         if classes is not None:
             check_heads(cfg, classes, f'{place}.metainfo')
         polygons = [name for name, each in loaders.items() if not each.get('poly2mask', True)]
-        path = _path_of(dataset)
+        path = path_of(dataset)
         with get_local_path(path, backend_args=dataset.get('backend_args')) as local_path:
             if not Path(local_path).is_file():
-                option = 'mal_ann_file' if 'mal_ann_file' in cfg else f'{place}.ann_file'
-                raise MaskFileError(
-                    f'the annotation file {path} does not exist; make it with {LABEL} CONFIG '
-                    f'CHECKPOINT --ann BOXES.json --img-root DIR --out {path}, or name another: '
-                    f'--cfg-options {option}=FILE'
-                )
+                raise missing_masks(cfg, path, place)
             warnings += _check_file(CocoStream(local_path), path, dataset, kind, polygons)
     if classes is not None:
         for split in ('val', 'test'):
@@ -112,7 +103,7 @@ def check_evaluation(cfg: Config, split: str, classes: Sequence[str]) -> None:
         if val_classes is None or issubclass(kind, CocoPanopticDataset):
             continue
         check_same_classes(classes, val_classes, split)
-        path = Path(_path_of(dataset))
+        path = Path(path_of(dataset))
         if dataset.get('backend_args') or not path.is_file():
             continue
         evaluators = metrics(cfg.get(f'{split}_evaluator'))
@@ -136,13 +127,6 @@ def _classes(dataset: dict[str, Any], kind: type[CocoDataset]) -> list[str] | No
         return None
     classes = kind._load_metainfo(dataset.get('metainfo')).get('classes') or []
     return [classes] if isinstance(classes, str) else list(classes) or None
-
-
-def _path_of(dataset: dict[str, Any]) -> str:
-    path = dataset['ann_file']
-    if dataset.get('data_root') and not is_abs(path):
-        path = join_path(dataset['data_root'], path)
-    return path
 
 
 def _known_class(dataset: Any) -> type:

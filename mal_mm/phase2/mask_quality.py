@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmengine.config import Config
 
 from ..config_tree import import_mal_mm, innermost_datasets, type_name, typed_parts
-from ..models.segmenter_heads.mask_weights import check_min_quality
+from ..formats.mal_fields import check_min_quality
 
 # stock name -> ours, all registered in mmdet
 _DATASETS = {

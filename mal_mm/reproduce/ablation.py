@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmdet.registry import MODELS
 from mmengine.config import Config
 
 import mal_mm
@@ -67,6 +66,8 @@ def _decoder(name: str, own: tuple[str, ...] = (), **settings: Any) -> Callable[
     """Another decoder; settings that both know are taken over, except `own`."""
 
     def change(cfg: Config) -> None:
+        from mmdet.registry import MODELS  # not to list the rows
+
         network = cfg.model.network
         known = inspect.signature(MODELS.get(name)).parameters.keys() - set(own)
         kept = {key: value for key, value in network.decoder.items() if key in known}

@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmdet.apis import inference_detector, init_detector
 from pycocotools import mask as mask_utils
 
 from mal_mm.formats import annotation_to_rle
@@ -82,6 +81,8 @@ class Predictor:
     """
 
     def __init__(self, run: str | Path, device: str, min_score: float) -> None:
+        from mmdet.apis import init_detector  # which takes seconds; to look at runs does not
+
         config, checkpoint = find_run(run)
         self._model = init_detector(str(config), str(checkpoint), device=device)
         self._min_score = min_score
@@ -92,6 +93,8 @@ class Predictor:
         Raises:
             ValueError: the model predicts no instances (semantic segmentation).
         """
+        from mmdet.apis import inference_detector
+
         sample = inference_detector(self._model, np.ascontiguousarray(image_rgb[..., ::-1]))
         if 'pred_instances' not in sample:
             raise ValueError(f'{type(self._model).__name__} predicts no instances')

@@ -8,36 +8,19 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..compat.config_bases import find_config
 from ..compat.config_text import comment
 from ..config_tree import import_mal_mm
 from ..formats import atomic_write
 from ..formats.coco import CocoStream
 from ..phase2.class_check import check_heads
-from ..phase2.custom_data import OwnData, point_at, point_labeler_at
+from ..phase2.custom_data import point_at, point_labeler_at
 from ..phase2.lvis_files import Forms
 from ..phase2.mask_file_check import check_evaluation, check_mask_file
+from ..phase2.own_data import OwnData
 from ..phase2.val_file_check import check_annotation_ids
 from .options import Options
 
 PSEUDO_MASKS = 'pseudo_masks.json'
-
-
-def read_recipe(name: str) -> Config:
-    """Read a config by path, or as mal_mm::NAME.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    try:
-        path = find_config(name)
-    except FileNotFoundError as error:
-        raise ValueError(str(error)) from None
-    cfg = Config.fromfile(path)
-    for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
-        if cfg.get(key) is None:
-            raise ValueError(f'config {name!r} has no {key!r}; give one that can be trained')
-    return cfg
 
 
 def build_configs(

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,17 +25,9 @@ from ..formats.videos import read_annotations
 from ..labeling.choice import mean_fit
 from ..labeling.job import LabelingJob
 from ..labeling.summary import Summary
-from ..models.untrained_labeler import is_untrained
 from .configs import make_repeatable, write_config
-from .labeling_command import (
-    check_annotations,
-    finish,
-    make_job,
-    make_labeler,
-    read_config,
-    run_job,
-    write_page,
-)
+from .labeling_checks import write_page
+from .labeling_command import finish, make_job, make_labeler, run_job
 from .process import last_lines, run_logged
 from .state import DONE, FAILED, RefusedError, RunState, only_one
 
@@ -55,20 +47,20 @@ class LabelRun:
 
     Args:
         args: its arguments.
+        configs: see `labeling_checks.untrained_configs`.
 
     Raises:
-        CheckpointError: the weights are not on this machine.
+        CheckpointError: the weights cannot be used.
         AnnotationError: the annotation file cannot be used.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, configs: Mapping[str, Config]) -> None:
         self.args = args
         self.work_dir = args.work_dir
-        self.names = {'instant': args.config}
-        self.names |= {f'also_{n}': name for n, name in enumerate(args.also or (), 1)}
+        self.names = dict(zip(configs, [args.config, *(args.also or ())], strict=True))
         self.outputs = {name: f'{name}.json' for name in self.names}
         self.outputs |= {'training': 'labeler', 'trained': 'trained.json'}
-        self.instant, *others = (self._untrained(step) for step in self.names)
+        self.instant, *others = (make_labeler(args, config) for config in configs.values())
         self.job = self._job('instant', self.instant)
         self.others = dict(zip(list(self.names)[1:], others, strict=True))
         self.work_dir.mkdir(parents=True, exist_ok=True)
@@ -89,25 +81,6 @@ class LabelRun:
             ),
             self.outputs,
         )
-
-    def _untrained(self, step: str) -> MaskLabeler:
-        """The labeler of a step that needs no training."""
-        name = self.names[step]
-        config = read_config(name, self.args.cfg_options if step == 'instant' else None)
-        option = '--config' if step == 'instant' else '--also'
-        if not is_untrained(config.model):
-            raise ValueError(
-                f'{option} must be of a labeler without training (configs/mal/instant_*, '
-                f'configs/mal/sam_*), got {name}'
-            )
-        learns = step == 'instant' and self.args.method != 'instant'
-        if learns and config.model.type != 'InstantLabeler':
-            raise ValueError(
-                f'--config {name} has no encoder to train a labeler with: add --method instant, '
-                f'or compare its masks with ours by --also {name}'
-            )
-        check_annotations(self.args.ann)
-        return make_labeler(self.args, config)
 
     @property
     def _boxes(self) -> int:

@@ -1,4 +1,4 @@
-"""What the tools that draw masks have in common, from their arguments to the last line."""
+"""What the tools that draw masks have in common, from the labeler to the last line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,7 @@ from mal_mm_runtime.box_clip import RELEASED
 
 from ..apis.file_job import make_file_job
 from ..apis.mask_labeler import MaskLabeler
-from ..compat.config_bases import find_config
-from ..compat.config_options import check_option_keys, parse_options
 from ..formats.atomic import atomic_write
-from ..formats.json_file import missing_file
 from ..formats.review_marks import read_marks
 from ..labeling.batch_size import find_batch_size
 from ..labeling.job import LabelingJob
@@ -29,72 +25,7 @@ from ..labeling.plan import Selection
 from ..labeling.portion_labeler import Output
 from ..labeling.review import check_redo
 from ..labeling.summary import Summary
-
-
-def check_arguments(args: argparse.Namespace) -> None:
-    """Refuse now what would fail after hours of labeling."""
-    check_places(args.img_root, {'--out': args.out, '--summary': args.summary})
-    check_machine(args)
-    if args.redo and (args.only_missing or getattr(args, 'boxes', None)):
-        raise ValueError(
-            '--redo draws masks again that a review has marked; leave out --only-missing and '
-            '--boxes, which choose other ones'
-        )
-    for name, values, low, high in (
-        ('--min-quality', [args.min_quality], 0, 1),
-        ('--polygons', [args.polygons] if args.polygons is not None else [], 0, 100),
-        ('--margin', args.margin or [], 0, 10),
-    ):
-        for value in values:
-            if not low <= value <= high:  # NaN neither
-                raise ValueError(f'{name} must be from {low} to {high}, got {value}')
-
-
-def check_places(img_root: Path, outputs: Mapping[str, Path | None]) -> None:
-    """Refuse a folder of images that is none, and files that cannot be written.
-
-    Args:
-        img_root: of the images.
-        outputs: what people call it ('--out') -> file; None: not asked for.
-
-    Raises:
-        OSError: says which.
-    """
-    if not img_root.is_dir():
-        raise OSError(f'--img-root {img_root} is no folder')
-    for name, path in outputs.items():
-        if path and not path.parent.is_dir():
-            raise OSError(f'{name} {path}: the folder {path.parent} does not exist')
-        if path and path.is_dir():
-            raise OSError(f'{name} {path} is a folder; give the name of a file')
-
-
-def check_annotations(ann: Path) -> None:
-    """Refuse a missing file before weights are loaded, which takes seconds; AnnotationError."""
-    if not ann.exists():
-        raise missing_file(ann)
-
-
-def check_machine(args: argparse.Namespace) -> None:
-    """Refuse numbers of threads and crops that are none; ValueError."""
-    if args.threads < 1:
-        raise ValueError(f'--threads must be at least 1, got {args.threads}')
-    if args.batch_size != 'auto' and not args.batch_size.isdigit():
-        raise ValueError(f'--batch-size must be a number from 1, or auto, got {args.batch_size!r}')
-
-
-def read_config(name: str, cfg_options: Sequence[str] | None) -> Config:
-    """A config with `--cfg-options` applied.
-
-    Raises:
-        FileNotFoundError: there is no such config.
-    """
-    config = Config.fromfile(find_config(name))
-    changes = parse_options(cfg_options)
-    for warning in check_option_keys(config, changes):
-        print(f'warning: {warning}', file=sys.stderr)
-    config.merge_from_dict(changes)
-    return config
+from .labeling_checks import ask, write_page
 
 
 def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -104,6 +35,7 @@ def drawing_options(args: argparse.Namespace) -> dict[str, Any]:
         flip=args.flip,
         refine=args.refine,
         crop_size=args.crop_size,
+        precision=args.precision,
         mask_threshold=_single(args.mask_threshold),
         margin=_single(args.margin),
         box_tolerance=_tolerance(args.box_tolerance),
@@ -125,7 +57,6 @@ def make_labeler(
         checkpoint,
         device=args.device,  # None on several ranks: the GPU that connect_gloo has selected
         batch_size=1 if args.batch_size == 'auto' else int(args.batch_size),
-        amp=not args.no_amp,
         **instant,
         **drawing_options(args),
     )
@@ -225,25 +156,6 @@ def finish(args: argparse.Namespace, summary: Summary, seconds: float) -> int:
             print(f'  {count} x {reason}', file=sys.stderr)
         return 3
     return 0
-
-
-def write_page(args: argparse.Namespace) -> None:
-    """Write the page with pictures of `args.out`, if one was asked for."""
-    if args.report:
-        from ..visualization.report import write_report
-
-        page = write_report(args.out, args.img_root, args.report)
-        print(f'wrote {page.path}', flush=True)
-        if not page.photos:
-            print(page.why_empty(args.img_root), file=sys.stderr)
-
-
-def ask(question: str) -> bool:
-    """Ask a person, if there is one."""
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(f'{question} [y/N] ', end='', file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ('y', 'yes')
 
 
 def _single(values: list[float] | None) -> float | list[float] | None:

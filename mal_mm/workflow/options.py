@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..formats import AnnotationError, index_images, read_coco
 from ..formats.coco import CocoStream
 from ..formats.mask_check import mask_problem
 from ..formats.paths import image_file_name, resolve_under
 from ..formats.plain_file import sha256
-from ..phase2.custom_data import check_same_classes, class_names
 from ..phase2.lvis_files import check_federated, dataset_type, is_federated
+from ..phase2.own_data import check_same_classes, class_names
 
 # What the steps leave in the work dir, the decisive one first; a restart removes it.
 OUTPUTS = {
@@ -71,9 +69,11 @@ class Options:
         """
         if self.gpus < 1:
             raise ValueError(f'--gpus must be at least 1, got {self.gpus}')
-        there = torch.cuda.device_count()
-        if 0 < there < self.gpus:
-            raise ValueError(f'--gpus is {self.gpus}, but this machine shows {there}')
+        if self.gpus > 1:
+            from torch.cuda import device_count  # torch takes a second
+
+            if 0 < device_count() < self.gpus:
+                raise ValueError(f'--gpus is {self.gpus}, but this machine shows {device_count()}')
         if (self.val_ann is None) != (self.val_img_root is None):
             raise ValueError('--val-ann and --val-img-root go together; give both or none')
         if self.gt_ann is not None and self.val_ann is None:

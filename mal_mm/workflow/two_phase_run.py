@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..formats import atomic_write
-from .configs import build_configs, check_segmenters, read_recipe, write_config
 from .options import Options
 from .page import page_template, write_page
 from .process import last_lines, run_logged
+from .recipes import read_recipe
 from .results import collect, headlines
 from .state import DONE, FAILED, STOPPED, RefusedError, RunState, only_one
 from .steps import OUTPUTS, Planner, ShellText, Step
@@ -46,6 +46,8 @@ class TwoPhaseRun:
         page_template()  # before the first hour is spent
         classes = options.check()
         recipes = {name: read_recipe(getattr(options, name)) for name in ('labeler', 'segmenter')}
+        from .configs import build_configs, check_segmenters  # MMDetection, which takes seconds
+
         self.configs = build_configs(options, classes, recipes)
         check_segmenters(self.configs, options, classes)
         self.steps = Planner(options, tools).steps()
@@ -149,6 +151,8 @@ class TwoPhaseRun:
 
     def _write_configs(self) -> None:
         """Leave those alone that are there: the user may have changed them on purpose."""
+        from .configs import write_config
+
         for name, cfg in self.configs.items():
             path = self.work_dir / f'{name}.py'
             if not path.exists():

@@ -132,7 +132,7 @@ def test_released_labeling(load):
 def test_released_optimiser(load):
     cfg = load('vit_mae_base.py')
     optimizer = cfg.optim_wrapper.optimizer
-    assert cfg.optim_wrapper.type == 'CudaAmpOptimWrapper'
+    assert cfg.optim_wrapper.type == 'MixedPrecisionOptimWrapper'
     assert optimizer.type == 'AdamW'
     assert optimizer.lr == pytest.approx(1.5e-6 * 32)
     assert tuple(optimizer.betas) == (0.9, 0.9)

@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 
@@ -293,6 +294,25 @@ def test_fixed_views_are_the_same_every_epoch_and_differ_from_each_other(make_co
     assert not all(same(first[i], other[i]) for i in range(3))
 
 
+def test_a_fixed_view_is_read_once_and_stays_as_it_was(make_coco, pipeline, tmp_path):
+    dataset = build(make_coco([[[1, 2, 30, 20]]]), pipeline, views_per_box=2)
+    first = dataset[0]
+    pixels = first['inputs'].clone()
+    first.clear()  # what a caller does with its sample
+    (tmp_path / 'images' / '0.jpg').unlink()
+    assert torch.equal(dataset[0]['inputs'], pixels)
+    assert set(dataset[0]) == {'inputs', 'data_samples'}
+
+
+def test_views_beyond_the_memory_they_may_have_are_read_each_time(make_coco, pipeline, tmp_path):
+    config = make_coco([[[1, 2, 30, 20]]])
+    dataset = build(config, pipeline, views_per_box=2, kept_megabytes=0)
+    assert torch.equal(dataset[0]['inputs'], dataset[0]['inputs'])
+    (tmp_path / 'images' / '0.jpg').unlink()
+    with pytest.raises(OSError, match='cannot be read'):
+        dataset[0]
+
+
 def test_without_fixed_views_each_draw_is_new(make_coco, pipeline):
     dataset = build(make_coco([[[1, 2, 30, 20]]]), pipeline)
     np.random.seed(0)
@@ -308,7 +328,7 @@ def test_fixed_views_leave_numpys_generator_alone(make_coco, pipeline, tmp_path)
     assert (np.random.rand(3) == expected).all()
     (tmp_path / 'images' / '0.jpg').unlink()
     np.random.seed(7)
-    dataset[0]
+    dataset[1]  # not read yet
     assert (np.random.rand(3) == expected).all()
 
 

@@ -12,8 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import mal_mm.formats.atomic
+from mal_mm.checkpoints.resume import checkpoint_to_resume
 from mal_mm.hooks import AtomicCheckpointHook
-from mal_mm.hooks.atomic_checkpoint_hook import WholeFileBackend, checkpoint_to_resume
+from mal_mm.hooks.atomic_checkpoint_hook import WholeFileBackend
 
 
 class Toy(nn.Module):

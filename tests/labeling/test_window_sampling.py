@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mal_mm.geometry import box_to_crop, clip_boxes, draw_box_masks, expand_fixed, paste_probs
-from mal_mm.labeling.window_sampling import sample_windows
+from mal_mm.labeling.window_sampling import fetch_unpadded, sample_windows
 
 
 def drawn(region, top, left, image_hw):
@@ -113,6 +113,14 @@ def test_nothing_but_the_surroundings_of_the_box_is_computed():
     )
     assert max(region.shape) <= 16 + 4
     assert drawn(region, top, left, (32, 32)).sum() == pytest.approx(16 * 16, rel=1e-6)
+
+
+def test_one_transfer_brings_what_is_no_padding():
+    probs = torch.rand(4, 5, 6, generator=torch.Generator().manual_seed(0))
+    widths, heights = np.array([5, 0, 2, 3]), np.array([1, 6, 4, 0])
+    regions = fetch_unpadded(probs, widths, heights)
+    for region, whole, w, h in zip(regions, probs.numpy(), widths, heights, strict=True):
+        np.testing.assert_array_equal(region, whole[:w, :h])
 
 
 @pytest.mark.cuda

@@ -86,6 +86,29 @@ def test_crops_move_to_the_gpu_while_box_areas_stay_on_the_cpu():
         assert inputs[key].device.type == 'cuda'
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_batch_on_its_way_to_the_gpu_is_not_overwritten_by_the_next():
+    there, here = (
+        [preprocessor(batch(seed=seed))['inputs']['images'] for seed in range(20)]
+        for preprocessor in (build().cuda(), build())
+    )
+    for batch_there, batch_here in zip(there, here, strict=True):
+        torch.testing.assert_close(batch_there.cpu(), batch_here, atol=1e-5, rtol=0)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_the_students_view_is_the_same_on_a_gpu():
+    def view(device):
+        torch.manual_seed(3)
+        preprocessor = build(jitter_prob=1).to(device)
+        return preprocessor(batch(N=8), training=True)['inputs']['student_images'].cpu()
+
+    # the blur's convolutions round to TF32
+    torch.testing.assert_close(view('cuda'), view('cpu'), atol=0.02, rtol=0)
+
+
 def test_only_training_draws_a_student_view():
     inputs = build()(batch(), training=False)['inputs']
     assert set(inputs) == {'images', 'crop_boxes', 'box_areas'}

@@ -12,7 +12,6 @@ from tiny_labeler import random_inputs
 from mal_mm.checkpoints.loading import CheckpointError
 from mal_mm.geometry import draw_box_masks
 from mal_mm.instant import vote_and_walk
-from mal_mm.models.untrained_labeler import gains_by_bf16
 
 
 @pytest.fixture(scope='module')
@@ -109,14 +108,6 @@ def test_half_precision_changes_the_tokens_a_little_and_they_are_floats_again(in
     assert torch.equal(exact, instant_model().encoder(inputs['images']))
     assert not torch.equal(exact, half)
     torch.testing.assert_close(half, exact, atol=0.1, rtol=0.1)
-
-
-def test_auto_takes_what_the_hardware_gains_by(inputs):
-    images = inputs['images']
-    chosen = 'bf16' if gains_by_bf16(images.device) else 'fp32'
-    found = instant_model(precision='auto').encode(images)
-    assert torch.equal(found, instant_model(precision=chosen).encode(images))
-    assert not gains_by_bf16(torch.device('meta'))
 
 
 def test_an_unknown_precision_is_refused():

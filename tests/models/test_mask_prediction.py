@@ -140,3 +140,15 @@ def test_a_shared_encoder_sees_a_crop_once_for_both_networks():
     probs = F.interpolate(logits, (CROP_SIZE, CROP_SIZE), mode='bilinear')[:, 0].sigmoid()
     box_masks = draw_box_masks(inputs['crop_boxes'], CROP_SIZE, CROP_SIZE)
     torch.testing.assert_close(both, probs * box_masks)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('refine', ['none', 'mean-field', 'instant'])
+def test_a_gpu_predicts_what_a_cpu_does(labeler, refine):
+    inputs = random_inputs()
+    images, boxes, areas = (inputs[name] for name in ('images', 'crop_boxes', 'box_areas'))
+    here = labeler.predict_probs(images, boxes, areas, 'both', True, refine)
+    there = labeler.cuda().predict_probs(images.cuda(), boxes.cuda(), areas, 'both', True, refine)
+    # convolutions of a GPU round to TF32; a label of the mean field at its threshold may turn
+    assert ((there.cpu() - here).abs() > 5e-3).double().mean() < 0.01

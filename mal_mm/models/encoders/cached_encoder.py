@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...pip_download import default_cache
+from ...precision import autocast, check_precision
 from ...version import __version__
 from .feature_store import FeatureStore
 
@@ -26,8 +27,8 @@ class CachedEncoder(BaseModule):
     training, one with another seed of the network or another decoder, and a second labeling find
     them as well.
 
-    A map is found by its crop's pixels, the encoder's weights and arguments, and the precision in
-    force; maps are kept as half floats and handed out as such also when just computed, so that
+    A map is found by its crop's pixels, the encoder's weights and arguments, and the precision;
+    maps are kept as half floats and handed out as such also when just computed, so that
     runs with and without them agree but for the rounding of other batches. On a GPU computing is
     quicker than reading: there the encoder is called as if this class were not.
 
@@ -37,15 +38,21 @@ class CachedEncoder(BaseModule):
             (`~/.cache/mal_mm/features`).
         max_gigabytes: of the folder, see `FeatureStore`; further crops are computed anew each
             time.
+        precision: in which maps are computed, see `mal_mm.precision`; it does not depend on the
+            precision around it, so that training and labeling find the same maps.
 
     Raises:
-        ValueError: the encoder is not frozen.
+        ValueError: the encoder is not frozen, or unknown `precision`.
     """
 
     frozen = True
 
     def __init__(
-        self, encoder: dict, folder: str | Path | None = None, max_gigabytes: float = 4.0
+        self,
+        encoder: dict,
+        folder: str | Path | None = None,
+        max_gigabytes: float = 4.0,
+        precision: str = 'auto',
     ) -> None:
         super().__init__()
         self.encoder = MODELS.build(encoder)
@@ -57,11 +64,18 @@ class CachedEncoder(BaseModule):
             folder if folder is not None else default_cache() / 'features',
             int(max_gigabytes * 1e9),
         )
+        self.precision = check_precision(precision)
         self.enabled = True
         self.hits = self.misses = self.unkept = 0
         arguments = {key: value for key, value in encoder.items() if key != 'init_cfg'}
         self._arguments = json.dumps(arguments, sort_keys=True, default=str)
         self._fingerprint: tuple[object, str] = (None, '')
+        # where its tensors lie: asking the modules for them takes longer than reading a map
+        self._tensors = [
+            tensors
+            for module in self.encoder.modules()
+            for tensors in (module._parameters, module._buffers)
+        ]
 
     @property
     def out_channels(self) -> int:
@@ -81,8 +95,12 @@ class CachedEncoder(BaseModule):
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         """As the wrapped encoder: (N, 3, H, W) -> (N, C, h, w)."""
-        if not self.enabled or image.device.type != 'cpu':
-            return self.encoder(image)
+        with autocast(self.precision, self.encoder, image.device):
+            if not self.enabled or image.device.type != 'cpu':
+                return self.encoder(image)
+            return self._recall(image)
+
+    def _recall(self, image: Tensor) -> Tensor:
         prefix = f'{self._weights_key()}/{_precision()}'
         keys = [f'{prefix}{_digest(crop)}' for crop in image]
         # one place of each crop, however often the batch repeats it
@@ -90,7 +108,7 @@ class CachedEncoder(BaseModule):
         maps = {key: self.store.get(key) for key in places}
         missing = {key: n for key, n in places.items() if maps[key] is None}
         features = {
-            key: torch.from_numpy(found.copy()) for key, found in maps.items() if found is not None
+            key: torch.from_numpy(found) for key, found in maps.items() if found is not None
         }
         if missing:
             fresh = self.encoder(image[list(missing.values())]).half()
@@ -99,8 +117,10 @@ class CachedEncoder(BaseModule):
                 self._keep(key, feature)
         self.hits += len(places) - len(missing)
         self.misses += len(missing)
-        # autocast does not stack half floats on a CPU
-        return torch.stack([features[key].to(image.dtype) for key in keys])
+        batch = image.new_empty(len(keys), *features[keys[0]].shape)
+        for place, key in zip(batch, keys, strict=True):
+            place.copy_(features[key])
+        return batch
 
     def _keep(self, key: str, feature: Tensor) -> None:
         if not self.enabled:
@@ -130,12 +150,16 @@ class CachedEncoder(BaseModule):
 
     def _weights_key(self) -> str:
         """Name of the encoder with its present weights."""
-        tensors = self.encoder.state_dict(keep_vars=True)
         # tells cheaply whether anything was written since: hashing takes a tenth of a second
-        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors.values()]
+        state = [
+            (tensor.data_ptr(), tensor._version)
+            for tensors in self._tensors
+            for tensor in tensors.values()
+            if tensor is not None
+        ]
         if state != self._fingerprint[0]:
             digest = hashlib.blake2b(f'{__version__} {self._arguments}'.encode(), digest_size=12)
-            for name, tensor in tensors.items():
+            for name, tensor in self.encoder.state_dict().items():
                 digest.update(name.encode())
                 digest.update(tensor.detach().contiguous().numpy())
             self._fingerprint = (state, digest.hexdigest())

@@ -47,18 +47,18 @@ class FeatureStore:
         """(C, h, w) float16 of a key (letters, digits, `/`), or None."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = np.fromfile(path, dtype=np.uint8)
         except OSError:  # it is not there, or not ours to read
             return None
         values = content[_HEAD.size :]
         if len(content) < _HEAD.size:
             return None
-        *shape, checksum = _HEAD.unpack_from(content)
-        if len(values) != 2 * int(np.prod(shape)) or zlib.crc32(values) != checksum:
+        *shape, checksum = _HEAD.unpack_from(content.data)
+        if len(values) != 2 * int(np.prod(shape)) or zlib.crc32(values.data) != checksum:
             return None
         with suppress(OSError):  # another user's, or just removed by another process
             _touch(path)
-        return np.frombuffer(values, dtype=np.float16).reshape(shape)
+        return values.view(np.float16).reshape(shape)
 
     def put(self, key: str, feature: np.ndarray) -> bool:
         """Keep a map.

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from ...checkpoints.encoder_keys import vit_to_mmpretrain
 from .backbone_encoder import BackboneEncoder
 from .conv_stem import ConvStem
+from .cpu_attention import scaled_dot_product_attention
 
 STEMS = ('patch', 'conv')
 
@@ -111,6 +112,8 @@ class ViTEncoder(BackboneEncoder, VisionTransformer):
             self.patch_embed = ConvStem(self.embed_dims, input_size=img_size)
         self.patch_size = self.stride = patch_size
         self.with_cp = with_cp
+        for layer in self.layers:
+            layer.attn.scaled_dot_product_attention = scaled_dot_product_attention
         self._freeze(frozen)
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 # Eight float32 planes of so many cells fill 2 MB, the usual second-level cache of a core.
@@ -60,6 +62,8 @@ class MeanField(nn.Module):
         zeta: colour bandwidth in normalised colour units (released 0.1, paper 0.5).
         omega: weight of the pairwise potential (released: 1, that is none; paper 2).
         clamp: probabilities stay in this range, symmetric about 0.5.
+        fused: on a GPU all iterations in one kernel, see `mean_field_kernel`, instead of a
+            thousand; off until it has been measured on one. Elsewhere without effect.
 
     Raises:
         ValueError: an argument outside its range.
@@ -72,6 +76,7 @@ class MeanField(nn.Module):
         zeta: float = 0.1,
         omega: float = 1.0,
         clamp: tuple[float, float] = (0.1, 0.9),
+        fused: bool = False,
     ) -> None:
         super().__init__()
         if kernel_size < 3 or kernel_size % 2 == 0:
@@ -90,6 +95,7 @@ class MeanField(nn.Module):
         self.zeta = zeta
         self.omega = omega
         self.low, self.high = low, high
+        self.fused = fused
 
     def extra_repr(self) -> str:
         return (
@@ -135,7 +141,6 @@ class MeanField(nn.Module):
             return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _refine(self, image: Tensor, probs: Tensor, box_masks: Tensor | None) -> Tensor:
-        N, _, H, W = image.shape
         limit = math.log(self.high / self.low)
         inside = None
         if box_masks is not None:
@@ -157,9 +162,30 @@ class MeanField(nn.Module):
             if dy > 0 or dx > 0
         ]
         weights = [pairwise_kernel(image, offset, self.zeta, self.omega) for offset in half]
-        floor = torch.full_like(z, -limit)
         if not torch.is_tensor(ceiling):
             ceiling = torch.full_like(z, limit)
+        return (self._iterate(z, weights, ceiling, half) > 0).to(torch.uint8)
+
+    def _iterate(
+        self, z: Tensor, weights: list[Tensor], ceiling: Tensor, half: list[tuple[int, int]]
+    ) -> Tensor:
+        """(N, H, W) log-odds after all iterations."""
+        limit = math.log(self.high / self.low)
+        if self.fused and z.is_cuda:
+            try:
+                from .mean_field_kernel import iterate
+
+                radius = self.kernel_size // 2
+                with torch.cuda.device(z.device):  # Triton starts on the current one
+                    return iterate(z, weights, ceiling, limit, self.num_iters, radius)
+            except Exception as error:  # no Triton, or one that cannot compile for this card
+                self.fused = False
+                print_log(
+                    f'the mean field goes on without its fused kernel: {error!r}',
+                    level=logging.WARNING,
+                )
+        N, H, W = z.shape
+        radius = self.kernel_size // 2
         # One padded plane, flat: a neighbour is a constant offset, so every pass is a contiguous
         # fused multiply-add over the batch; the pad (0) is the message from beyond the crop's
         # edge.
@@ -168,7 +194,8 @@ class MeanField(nn.Module):
         def pad(t: Tensor) -> Tensor:
             return F.pad(t, (radius, radius, radius, radius)).flatten()
 
-        z_flat, floor_flat, ceiling_flat = pad(z), pad(floor), pad(ceiling)
+        z_flat, ceiling_flat = pad(z), pad(ceiling)
+        floor_flat = pad(torch.full_like(z, -limit))
         weights_flat = [pad(w) for w in weights]
         total = torch.empty_like(z_flat)
         size = z_flat.numel()
@@ -184,8 +211,7 @@ class MeanField(nn.Module):
             for receives, weight, sends in passes:
                 receives.addcmul_(weight, sends)
             torch.clamp(total, floor_flat, ceiling_flat, out=z_flat)
-        labels = z_flat.view(N, H + 2 * radius, P)[:, radius:-radius, radius:-radius] > 0
-        return labels.to(torch.uint8)
+        return z_flat.view(N, H + 2 * radius, P)[:, radius:-radius, radius:-radius]
 
 
 class _no_denormals:

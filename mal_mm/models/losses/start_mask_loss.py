@@ -43,9 +43,11 @@ class StartMaskLoss(nn.Module):
         """
         with torch.autocast(mask_probs.device.type, enabled=False):
             probs, masks = mask_probs.float(), start_masks.float()
-            given = masks.amax((1, 2)) > 0
-            if progress >= self.until or not given.any():
+            if progress >= self.until:
                 return probs.sum() * 0
-            probs, masks = probs[given], masks[given]
-            entropy = F.binary_cross_entropy(probs, masks)
-            return self.loss_weight * (dice_loss(probs, masks).mean() + entropy)
+            # all crops, then those without a mask count 0: picking them out would need their
+            # number, for which the host would wait
+            given = masks.amax((1, 2)) > 0
+            entropy = F.binary_cross_entropy(probs, masks, reduction='none').mean((1, 2))
+            losses = torch.where(given, dice_loss(probs, masks) + entropy, 0)
+            return self.loss_weight * losses.sum() / given.sum().clamp(min=1)

@@ -12,15 +12,6 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 
-def check_min_quality(min_quality: float) -> None:
-    """Raise ValueError unless `min_quality` is a number in [0, 1]."""
-    is_number = isinstance(min_quality, (int, float)) and not isinstance(min_quality, bool)
-    if not is_number or not 0 <= min_quality <= 1:
-        raise ValueError(
-            f'`min_quality` must be a number in [0, 1], got {min_quality!r}; 0 ignores no mask'
-        )
-
-
 def mask_quality_of(instances: InstanceData) -> Tensor:
     """(n,) quality of the ground truth's masks.
 

@@ -10,7 +10,8 @@ from mmdet.registry import MODELS
 from mmdet.utils import ConfigType, InstanceList
 from torch import Tensor
 
-from .mask_weights import check_min_quality, mask_quality_of, weigh_masks
+from ...formats.mal_fields import check_min_quality
+from .mask_weights import mask_quality_of, weigh_masks
 
 
 @MODELS.register_module()

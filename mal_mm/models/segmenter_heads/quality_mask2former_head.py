@@ -11,7 +11,8 @@ from mmdet.utils import InstanceList, reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .mask_weights import check_min_quality, mask_quality_of, weigh_masks
+from ...formats.mal_fields import check_min_quality
+from .mask_weights import mask_quality_of, weigh_masks
 
 
 @MODELS.register_module()

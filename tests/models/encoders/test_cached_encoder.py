@@ -108,10 +108,18 @@ def test_weights_loaded_later_make_it_another_encoder(cached, batch_sizes):
 def test_another_precision_does_not_find_them(cached, batch_sizes):
     crops = make_crops(2)
     cached(crops)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        cached(crops)
-        cached(crops)
+    cached.precision = 'bf16'
+    cached(crops)
+    cached(crops)
     assert batch_sizes == [2, 2]
+
+
+def test_training_in_mixed_precision_and_labeling_without_find_the_same_maps(cached, batch_sizes):
+    crops = make_crops(2)
+    plain = cached(crops)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(cached(crops), plain)
+    assert batch_sizes == [2]
 
 
 def test_crop_that_a_batch_repeats_is_computed_once(cached, batch_sizes):

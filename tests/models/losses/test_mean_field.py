@@ -214,6 +214,24 @@ def test_batch_too_large_for_the_cache_is_the_same_as_its_crops_alone():
     assert torch.equal(field(image, probs, box_masks), torch.cat(alone))
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('zeta', [0.1, 0.5])
+def test_labels_of_a_gpu_are_those_of_a_cpu(zeta, fused):
+    case = random_case(seed=5, N=8, H=128, W=96, contrast=0.05)
+    field = MeanField(zeta=zeta, fused=fused)
+    there = field(*(tensor.cuda() for tensor in case)).cpu()
+    # sums of nine in another order: a pixel at the threshold may fall on the other side
+    assert (there == MeanField(zeta=zeta)(*case)).double().mean() > 0.9999
+    assert field.fused == fused, 'the kernel did not compile'
+
+
+def test_the_fused_kernel_is_for_gpus_alone():
+    case = random_case(seed=5)
+    assert torch.equal(MeanField(fused=True)(*case), MeanField()(*case))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1, 2]))
 def test_mirrored_input_gives_mirrored_labels(seed, axis):

@@ -19,10 +19,12 @@ def test_loss_is_dice_plus_cross_entropy():
 
 def test_crop_without_a_mask_does_not_count():
     torch.manual_seed(0)
-    probs, masks = torch.rand(3, 4, 4), torch.rand(3, 4, 4)
+    probs, masks = torch.rand(3, 4, 4, requires_grad=True), torch.rand(3, 4, 4)
     masks[1] = 0
-    loss = StartMaskLoss()
-    torch.testing.assert_close(loss(probs, masks), loss(probs[[0, 2]], masks[[0, 2]]))
+    of_all, of_two = (StartMaskLoss()(probs[p], masks[p]) for p in ([0, 1, 2], [0, 2]))
+    torch.testing.assert_close(of_all, of_two)
+    gradients = [torch.autograd.grad(loss, probs)[0] for loss in (of_all, of_two)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_batch_without_masks_has_a_loss_of_zero_and_gradients_of_zero():

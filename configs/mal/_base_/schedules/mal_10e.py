@@ -3,8 +3,8 @@ max_epochs = 10
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
 
 optim_wrapper = dict(
-    # mixed precision on a GPU (float16; dtype='bfloat16' where that overflows), plain fp32 on a CPU
-    type='CudaAmpOptimWrapper',
+    # mixed precision on a GPU (float16; dtype='bfloat16' where that overflows) and on CPUs with bfloat16
+    type='MixedPrecisionOptimWrapper',
     optimizer=dict(type='AdamW', lr=1.5e-6 * 32, betas=(0.9, 0.9), weight_decay=5e-4))
 
 param_scheduler = [
