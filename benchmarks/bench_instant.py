@@ -27,7 +27,7 @@ from mal_mm.apis import MaskLabeler
 from mal_mm.compat.config_bases import config_path
 from mal_mm.labeling import LabelingEngine, LabelingJob
 from mal_mm.models import instant_labeler as model_module
-from mal_mm.models.untrained_labeler import gains_by_bf16
+from mal_mm.precision import gains_by_half
 from mal_mm_runtime import engine as mask_engine_module
 
 STAGES = (
@@ -72,7 +72,7 @@ def main() -> None:
             {p: (lambda p=p: work(p)) for p in engines}, args.rounds, warmup=1
         )
     print(f'{common.machine()}; crops of {args.crop_size} px, JPEGs of {size // 1000} kB')
-    gains = gains_by_bf16(engines['fp32'].labeler.data_preprocessor.device)
+    gains = gains_by_half(engines['fp32'].labeler.data_preprocessor.device)
     print(f'`auto` takes {"bf16" if gains else "fp32"} here')
     for precision, timing in timings.items():
         spent = {title: 1000 * s / boxes for title, s in timing.result.items()}

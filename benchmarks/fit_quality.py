@@ -77,7 +77,7 @@ def signals_of(
         return maps.sigmoid()
 
     teacher = view('teacher', images) * box_masks
-    on_grid = Q._to_grid(probs[:, None], min(s, Q.GRID))[:, 0]
+    on_grid = Q.to_grid(probs, s)
     log_odds = probs.clamp(1e-6, 1 - 1e-6).logit() - float(np.log(threshold / (1 - threshold)))
     # released with the first version: both at 0.5, against the box mask
     on_map = crop_boxes * (s / S)
@@ -123,7 +123,10 @@ def label_set(labeler: MaskLabeler, path: Path, options: dict, limit: int) -> Si
     crops: list = []
 
     def record(*arguments: Tensor) -> Tensor:
-        found = signals_of(labeler.model, crops, *arguments[:3], options['mask_threshold'])
+        pixels = [torch.from_numpy(crop.pixels).permute(2, 0, 1) for crop in crops]
+        images = labeler.model.data_preprocessor.normalise(pixels)
+        probs, _, boxes, _ = arguments
+        found = signals_of(labeler.model, crops, probs, images, boxes, options['mask_threshold'])
         batches.append(found)
         return found['quality']
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 import numpy as np
 
 # the released masks reach up to a pixel beyond their box on the right and below
@@ -23,7 +25,7 @@ def clip_to_box(
         (h, w) bool, a part of `region`.
     """
     clipped = np.zeros_like(region)
-    x0, y0, x1, y1 = box_xyxy
+    x0, y0, x1, y1 = map(float, box_xyxy)
     window = tuple(
         slice(max(low - first, 0), max(high - first, 0))
         for first, (low, high) in zip(
@@ -38,10 +40,10 @@ def clip_to_box(
 
 def _pixels(low: float, high: float, tolerance: float) -> tuple[int, int]:
     """First and last + 1 pixel whose middle lies in [low, high]."""
-    first, last = np.ceil(low - tolerance - 0.5), np.floor(high + tolerance + 0.5)
+    first, last = ceil(low - tolerance - 0.5), floor(high + tolerance + 0.5)
     if last <= first:  # narrower than a pixel
-        first, last = np.floor(low), np.ceil(high)
-    return int(first), int(last)
+        first, last = floor(low), ceil(high)
+    return first, last
 
 
 def fill_box(box_xyxy: np.ndarray, image_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:

@@ -19,6 +19,9 @@ from .hole_carving import carve_holes_on_crop
 from .overlaps import OVERLAPS, Claim, resolve_overlaps
 from .windows import PADDINGS, SIZE_BOUNDS, box_to_crop, clip_boxes, expand_fixed
 
+# crop pixels in one pass of the network on a CPU: 4 crops of 512 x 512
+_CPU_PIXELS = 2**20
+
 
 class MaskEngine:
     """Cut crops, have them drawn, and make masks of the drawings.
@@ -33,7 +36,7 @@ class MaskEngine:
         margin: expansion of every side, in halves of the box side (released 0.3); of several the
             probabilities are averaged.
         padding: what lies outside the image, see `windows.cut_window`.
-        batch_size: crops in one pass.
+        batch_size: crops that are drawn together.
         carve_holes: cut out what looks like the surroundings, see `hole_carving`.
         overlaps: 'keep', or 'centre': pixels that several instances of an image claim go to one
             of them, see `overlaps.resolve_overlaps`.
@@ -98,8 +101,15 @@ class MaskEngine:
         """(H, W, 3) uint8 RGB, (4,) window -> (S, S, 3) crop."""
         raise NotImplementedError
 
-    def draw(self, crops: list[Crop]) -> list[Drawing]:
-        """What the labeler says about one batch of crops; their further views are left out."""
+    def draw(
+        self, crops: list[Crop], on_looked: Callable[[list[Crop]], None] | None = None
+    ) -> list[Drawing]:
+        """What the labeler says about one batch of crops; their further views are left out.
+
+        Args:
+            crops: the batch.
+            on_looked: called with those that the network has seen, after each pass.
+        """
         raise NotImplementedError
 
     def encode(self, region: np.ndarray, drawing: Drawing, crop: Crop) -> Any:
@@ -136,6 +146,8 @@ class MaskEngine:
             ]
             for margin in self._margins
         ]
+        if len(views) == 1:
+            return views[0]
         return [replace(crop, views=tuple(others)) for crop, *others in zip(*views, strict=True)]
 
     def label(
@@ -151,18 +163,19 @@ class MaskEngine:
         Args:
             crops: what `make_crops` gives, of one image or of several.
             image_keys: which image each crop is of, for `overlaps`; None: all of one.
-            on_drawn: called after each batch with the number of its crops.
+            on_drawn: called after each pass of the network with the number of its crops.
         """
         if self.overlaps != 'keep':
             keys = image_keys or [None] * len(crops)
             return self._label_without_overlaps(crops, keys, on_drawn)
         # masks are encoded while the network looks at the next batch
         with ThreadPoolExecutor(1) as pool:
-            masks = {
-                n: pool.submit(self._finish, drawing, crops[n])
-                for n, drawing in self._draw_all(crops, on_drawn)
-            }
-            return [masks[n].result() for n in range(len(crops))]
+            finished = [
+                pool.submit(self._finish, drawn, crops)
+                for drawn in self._draw_all(crops, on_drawn)
+            ]
+            masks = dict(pair for each in finished for pair in each.result())
+            return [masks[n] for n in range(len(crops))]
 
     def _label_without_overlaps(
         self,
@@ -170,7 +183,7 @@ class MaskEngine:
         image_keys: Sequence[Hashable],
         on_drawn: Callable[[int], None] | None,
     ) -> list:
-        drawings = dict(self._draw_all(crops, on_drawn))
+        drawings = dict(pair for drawn in self._draw_all(crops, on_drawn) for pair in drawn)
         of_image: dict[Hashable, list[int]] = {}
         for n, key in enumerate(image_keys):
             of_image.setdefault(key, []).append(n)
@@ -187,23 +200,35 @@ class MaskEngine:
 
     def _draw_all(
         self, crops: list[Crop], on_drawn: Callable[[int], None] | None
-    ) -> Iterator[tuple[int, Drawing]]:
-        """(number of the crop, what is said about it), as they get ready; views averaged."""
+    ) -> Iterator[list[tuple[int, Drawing]]]:
+        """(number of the crop, what is said about it), batch by batch; views averaged."""
         views = [(n, view) for n, crop in enumerate(crops) for view in (crop, *crop.views)]
         views.sort(key=lambda item: (item[1].box[2:] - item[1].box[:2]).prod())
         waiting: dict[int, list[Drawing]] = {n: [] for n in range(len(crops))}
-        batch_size = self._batch_size()
-        for start in range(0, len(views), batch_size):
-            batch = views[start : start + batch_size]
-            for (n, _), drawing in zip(batch, self.draw([v for _, v in batch]), strict=True):
+        first_views = {id(crop) for crop in crops}
+
+        def on_looked(looked: list[Crop]) -> None:
+            if on_drawn:
+                on_drawn(sum(id(view) in first_views for view in looked))
+
+        for start in range(0, len(views), self.batch_size):
+            batch = views[start : start + self.batch_size]
+            drawings = self.draw([view for _, view in batch], on_looked)
+            ready = []
+            for (n, _), drawing in zip(batch, drawings, strict=True):
                 waiting[n].append(drawing)
                 if len(waiting[n]) > len(crops[n].views):
-                    yield n, average_drawings(waiting.pop(n))
-            if on_drawn:
-                on_drawn(sum(view is crops[n] for n, view in batch))
+                    ready.append((n, average_drawings(waiting.pop(n))))
+            yield ready
 
-    def _batch_size(self) -> int:
-        return self.batch_size
+    def _passes(self, number: int) -> list[slice]:
+        """A batch of so many crops in the pieces that the network looks at."""
+        # more at once gain nothing on a CPU and leave its cache: twice the time
+        size = max(_CPU_PIXELS // self.crop_size**2, 1) if self._on_cpu() else number
+        return [slice(start, start + size) for start in range(0, number, size)]
+
+    def _on_cpu(self) -> bool:
+        return True
 
     def _map(self, function: Callable, *each: Iterable) -> list:
         """`map` by as many threads as the labeler uses, which rests meanwhile."""
@@ -216,16 +241,21 @@ class MaskEngine:
     def _threads(self) -> int:
         return 1
 
-    def _thresholds_of(self, box_areas: np.ndarray) -> np.ndarray:
-        return self._thresholds[np.digitize(box_areas, SIZE_BOUNDS)]
+    def _thresholds_of(self, box_areas: np.ndarray | float) -> np.ndarray:
+        small, medium = SIZE_BOUNDS
+        # a bound belongs to the bin above
+        return self._thresholds[np.add(box_areas >= small, box_areas >= medium, dtype=np.int64)]
 
     def _cut(self, drawing: Drawing, crop: Crop) -> np.ndarray:
-        region = drawing.probs > self._thresholds_of((crop.box[2:] - crop.box[:2]).prod())
+        x0, y0, x1, y1 = crop.box.tolist()
+        region = drawing.probs > self._thresholds_of((x1 - x0) * (y1 - y0))
         if self.carve_holes:
             region = carve_holes_on_crop(region, drawing.corner, crop)
         if self.box_tolerance == RELEASED:
             return region
         return clip_to_box(region, drawing.corner, crop.box, float(self.box_tolerance))
 
-    def _finish(self, drawing: Drawing, crop: Crop) -> Any:
-        return self.encode(self._cut(drawing, crop), drawing, crop)
+    def _finish(
+        self, drawn: list[tuple[int, Drawing]], crops: list[Crop]
+    ) -> list[tuple[int, Any]]:
+        return [(n, self.encode(self._cut(each, crops[n]), each, crops[n])) for n, each in drawn]

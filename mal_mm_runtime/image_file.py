@@ -63,10 +63,11 @@ def decode_image(content: bytes, turn: bool = True) -> np.ndarray:
             if turn:
                 # a damaged note on the turn is no reason to lose the picture
                 image.load()
-                image = ImageOps.exif_transpose(image)
+                ImageOps.exif_transpose(image, in_place=True)
             if image.mode == 'LA':
                 image = image.convert('L')
-            return np.ascontiguousarray(image.convert('RGB'))
+            # a copy that is not made: of large pictures it takes as long as decoding
+            return np.ascontiguousarray(image if image.mode == 'RGB' else image.convert('RGB'))
     except UnidentifiedImageError:
         raise ValueError('UnidentifiedImageError: is no image of a known kind') from None
     except Image.DecompressionBombError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,6 @@ from .windows import boxes_on_maps, cut_window, resize_exact
 METADATA = 'mal_mm'
 # version of that
 FORMAT = 1
-# crop pixels in one pass on a CPU: more leave its cache
-_CPU_PIXELS = 2**20
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,7 +156,6 @@ class OnnxEngine(MaskEngine):
         self.resize = resize_exact if self.info['exact_crops'] else resize_quick
         self.inputs = {each.name for each in self.session.get_inputs()}
         self.instant = self.info['refine'] == 'instant'
-        self.on_cpu = self.session.get_providers()[0] == 'CPUExecutionProvider'
 
     def cut(self, image: np.ndarray, window: np.ndarray) -> np.ndarray:
         """A window's crop."""
@@ -181,7 +178,9 @@ class OnnxEngine(MaskEngine):
         chosen = {name: value for name, value in feeds.items() if name in self.inputs}
         return self.session.run(None, chosen)[0]
 
-    def draw(self, crops: list[Crop]) -> list[Drawing]:
+    def draw(
+        self, crops: list[Crop], on_looked: Callable[[list[Crop]], None] | None = None
+    ) -> list[Drawing]:
         """What the labeler says about one batch of crops; their further views are left out."""
         S = self.crop_size
         boxes, windows, crop_boxes = (
@@ -193,7 +192,13 @@ class OnnxEngine(MaskEngine):
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
         exact = boxes_on_maps(boxes, windows, image_hws, S)
         seen = exact if self.info['exact_boxes'] else crop_boxes
-        maps = self.logits(np.stack(pixels), seen, areas.astype(np.float32))
+        looks = []
+        for part in self._passes(len(crops)):
+            box_areas = areas[part].astype(np.float32)
+            looks.append(self.logits(np.stack(pixels[part]), seen[part], box_areas))
+            if on_looked:
+                on_looked(crops[part])
+        maps = np.concatenate(looks)
         drawn = None
         if self.instant:
             whole = np.array([(0, 0, width, height) for height, width in image_hws])
@@ -218,10 +223,8 @@ class OnnxEngine(MaskEngine):
         quality = drawing.quality if region.any() else 0.0
         return Mask(region, drawing.corner, crop.image_hw, quality, crop.box)
 
-    def _batch_size(self) -> int:
-        if self.on_cpu:
-            return max(min(self.batch_size, _CPU_PIXELS // self.crop_size**2), 1)
-        return self.batch_size
+    def _on_cpu(self) -> bool:
+        return self.session.get_providers()[0] == 'CPUExecutionProvider'
 
     def _threads(self) -> int:
         return self.threads

@@ -4,22 +4,39 @@ The released order is: map (s, s) bilinear to the crop (S, S), sigmoid, times th
 bilinear to the window's pixels. For each row and column of pixels the second resize reads two of
 the crop; all else there is computed for nothing, above all where the window is small, and
 outside the box. Here only what is read is computed. `mal_mm.labeling.window_sampling` does the
-same on a GPU.
+same with torch, many boxes at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from math import ceil, floor
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from .maps import sigmoid
 
-# Taps of one axis of a bilinear resize: (n, 2) places that output n reads, (n, 2) their weights.
+# Taps of one axis of a bilinear resize: (..., n, 2) places that output n reads, (..., n, 2) their
+# weights.
 Taps = tuple[np.ndarray, np.ndarray]
+
+
+class AxisPlan(NamedTuple):
+    """What N boxes read along one axis; rows beyond a box's own are padding.
+
+    Attributes:
+        first: (N,) the first image pixel.
+        length: (N,) image pixels.
+        on_map: (N, C, 2) cells of the map that each of C crop pixels reads, and their weights.
+        on_crop: (N, n, 2) those of the C crop pixels that each of n image pixels reads, and
+            their weights.
+    """
+
+    first: np.ndarray
+    length: np.ndarray
+    on_map: Taps
+    on_crop: Taps
 
 
 def sample_windows(
@@ -44,69 +61,75 @@ def sample_windows(
         For each crop the (h, w) probabilities and the image row and column of the first one. h or
         w is 0 where the box mask is empty.
     """
-    rows = zip(maps, crop_boxes, windows, image_hws, strict=True)
-    return [
-        sample_window(*row, crop_size, _resize, sigmoid if are_logits else None) for row in rows
-    ]
+    sampled = []
+    for n, on_map in enumerate(maps):
+        one = slice(n, n + 1)
+        x, y = plan_axes(crop_boxes[one], windows[one], image_hws[one], crop_size, maps.shape[-1])
+        on_crop = _resize(_resize(on_map.T, x.on_map).T, y.on_map)
+        if are_logits:
+            on_crop = sigmoid(on_crop)
+        probs = _resize(_resize(on_crop, y.on_crop).T, x.on_crop).T
+        sampled.append((probs[: y.length[0], : x.length[0]], int(y.first[0]), int(x.first[0])))
+    return sampled
 
 
-def sample_window(
-    on_map: Any,
-    box: np.ndarray,
-    window: np.ndarray,
-    image_hw: tuple[int, int],
-    crop_size: int,
-    resize: Callable[..., Any],
-    activation: Callable[[Any], Any] | None,
-) -> tuple[Any, int, int]:
-    """One of `sample_windows`, on arrays of whatever kind `resize` takes.
-
-    Args:
-        on_map: (s, s).
-        box, window, image_hw, crop_size: of the crop.
-        resize: (values (length, m), taps) -> (n, m).
-        activation: applied to the crop's values; None for none.
-    """
-    s, (height, width) = on_map.shape[-1], image_hw
-    x0, y0, x1, y1 = box.tolist()
-    left, right, top, bottom = (int(window[n]) for n in (0, 2, 1, 3))
-    first_x, *x_taps = plan_axis([x0, x1], [left, right], width, crop_size, s)
-    first_y, *y_taps = plan_axis([y0, y1], [top, bottom], height, crop_size, s)
-    on_crop = resize(resize(on_map.T, *x_taps[0]).T, *y_taps[0])
-    if activation is not None:
-        on_crop = activation(on_crop)
-    probs = resize(resize(on_crop, *y_taps[1]).T, *x_taps[1])
-    return probs.T, first_y, first_x
-
-
-def plan_axis(
-    box: list[float], window: list[int], image_length: int, S: int, s: int
-) -> tuple[int, Taps, Taps]:
-    """One axis: the first image pixel, the taps map -> crop pixels, crop -> image pixels.
+def plan_axes(
+    crop_boxes: np.ndarray,
+    windows: np.ndarray,
+    image_hws: Sequence[tuple[int, int]],
+    S: int,
+    s: int,
+    multiple: int = 1,
+) -> tuple[AxisPlan, AxisPlan]:
+    """What is read along x and along y; see `sample_windows`.
 
     Args:
-        box, window: low and high end.
-        image_length: pixels of the image.
-        S, s: side of the crop and of the map.
+        crop_boxes, windows, image_hws: of N boxes.
+        S, s: side of the crops and of the maps.
+        multiple: C and n are rounded up to one.
     """
-    length, box_low, box_high = window[1] - window[0], int(box[0]), int(box[1])
+    N = len(windows)
+    sides = np.array(image_hws, dtype=np.int64).reshape(N, 2)
+    # the x of all boxes, then their y: half the calls
+    image_lengths = np.concatenate([sides[:, 1], sides[:, 0]])
+    low, high, start, stop = (
+        np.concatenate([values[:, side], values[:, side + 1]])
+        for values in (np.asarray(crop_boxes).astype(np.int64), windows)
+        for side in (0, 2)
+    )
+    lengths = stop - start
     # window pixels that the image has and that see the box, or up to one more at each end
-    first = max(-window[0], floor((box_low - 0.5) * length / S - 0.5), 0)
-    last = min(image_length - window[0], ceil((box_high + 0.5) * length / S - 0.5) + 1, length)
-    if box_high <= box_low:
-        last = first
-    places, weights = _taps(np.arange(first, max(last, first)), S, length)
-    weights *= (places >= box_low) & (places < box_high)  # the box mask
-    np.maximum(places, box_low, out=places)
-    np.minimum(places, box_high - 1, out=places)
-    all_places, all_weights = _taps_of_all(s, S)
-    if places.size < box_high - box_low:
-        read: np.ndarray | slice = places.ravel()
-        places = np.arange(places.size).reshape(-1, 2)
-    else:
-        read = slice(box_low, box_high)
-        places -= box_low
-    return first + window[0], (all_places[read], all_weights[read]), (places, weights)
+    first = np.floor((low - 0.5) * lengths / S - 0.5).astype(np.int64)
+    first = np.maximum(first, np.maximum(-start, 0))
+    last = np.ceil((high + 0.5) * lengths / S - 0.5).astype(np.int64) + 1
+    last = np.minimum(last, np.minimum(image_lengths - start, lengths))
+    count = np.where(high > low, np.maximum(last - first, 0), 0)
+
+    outputs = first[:, None] + np.arange(_round_up(count.max(), multiple))
+    places, weights = _taps(outputs, S, lengths[:, None])
+    lowest, highest = low[:, None, None], high[:, None, None]
+    weights *= (places >= lowest) & (places < highest)  # the box mask
+    np.maximum(places, lowest, out=places)
+    np.minimum(places, np.maximum(highest - 1, lowest), out=places)
+
+    plans = []
+    for axis in (slice(0, N), slice(N, 2 * N)):
+        n, widest = (_round_up(each[axis].max(), multiple) for each in (count, high - low))
+        read_by, own_weights = places[axis, :n], weights[axis, :n]
+        if 2 * n < widest:
+            read = read_by.reshape(N, 2 * n)
+            read_by = np.broadcast_to(np.arange(2 * n).reshape(n, 2), read_by.shape)
+        else:
+            read = np.minimum(low[axis, None] + np.arange(widest), S - 1)
+            read_by = read_by - lowest[axis]
+        all_places, all_weights = _taps_of_all(s, S)
+        on_map = all_places[read], all_weights[read]
+        plans.append(AxisPlan((first + start)[axis], count[axis], on_map, (read_by, own_weights)))
+    return plans[0], plans[1]
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return max(-(-int(value) // multiple), 1) * multiple
 
 
 @lru_cache
@@ -114,17 +137,18 @@ def _taps_of_all(length: int, resized: int) -> Taps:
     return _taps(np.arange(resized), length, resized)
 
 
-def _taps(outputs: np.ndarray, length: int, resized: int) -> Taps:
+def _taps(outputs: np.ndarray, length: int | np.ndarray, resized: int | np.ndarray) -> Taps:
     """Taps of some outputs of torch's bilinear resize (align_corners=False, no antialiasing)."""
     # rounded to float32 where torch does it: at the scale, and after its fused multiply-add
-    places_between = float(np.float32(length / resized)) * (outputs + 0.5) - 0.5
-    sources = np.maximum(places_between, 0).astype(np.float32)[:, None]
+    scale = np.divide(length, resized).astype(np.float32).astype(np.float64)
+    sources = np.maximum(scale * (outputs + 0.5) - 0.5, 0).astype(np.float32)[..., None]
     low = sources.astype(np.int64)
-    high_weights = sources - low
+    high_weights = sources - low.astype(np.float32)
     places = np.minimum(low + np.arange(2), length - 1)
-    return places, np.concatenate([1 - high_weights, high_weights], axis=1, dtype=np.float32)
+    return places, np.concatenate([1 - high_weights, high_weights], axis=-1)
 
 
-def _resize(x: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted sums of two rows each: (length, m) -> (n, m)."""
+def _resize(x: np.ndarray, taps: Taps) -> np.ndarray:
+    """Weighted sums of two rows each: (length, m), taps of one box -> (n, m)."""
+    (places,), (weights,) = taps
     return x[places[:, 0]] * weights[:, :1] + x[places[:, 1]] * weights[:, 1:]

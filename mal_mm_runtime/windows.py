@@ -8,6 +8,7 @@ may reach beyond the image. A *crop* is the window's content resized to `crop_si
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -139,6 +140,8 @@ def resize_exact(content: np.ndarray, size: int) -> np.ndarray:
     return np.array(Image.fromarray(content).resize((size, size), Image.Resampling.BICUBIC))
 
 
+# the box lies in its window in a few ways for each length: a long job meets them again and again
+@lru_cache(2**14)
 def _resize_interval(low: int, high: int, length: int, size: int) -> tuple[int, int]:
     # The released mask is a 0/1 uint8 image resized by Pillow, which rounds after each of its two
     # passes. A filled rectangle is the product of two intervals and stays one: a row tells all.

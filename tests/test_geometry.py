@@ -207,7 +207,13 @@ def test_a_crop_is_pillows_antialiased_bicubic_resize():
     expected = Image.fromarray(image[10:37, 5:45]).resize((16, 16), Image.BICUBIC)
     np.testing.assert_array_equal(crop, np.asarray(expected))
     assert crop.flags.writeable
-    assert crop.flags.c_contiguous
+
+
+@pytest.mark.parametrize('exact', [True, False])
+def test_crops_are_stored_by_planes_as_networks_read_them(exact):
+    crop = crop_window(noise(50, 60), (5, 10, 45, 37), 16, exact=exact)
+    assert crop.shape == (16, 16, 3)
+    assert crop.transpose(2, 0, 1).flags.c_contiguous
 
 
 def test_crops_are_the_released_ones(load_reference):

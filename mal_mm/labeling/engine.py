@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mal_mm_runtime.box_clip import RELEASED
 from mal_mm_runtime.engine import MaskEngine
+from mal_mm_runtime.stages import SIZE
 from mal_mm_runtime.windows import boxes_on_maps
 
 from ..formats.region_rle import encode_region
@@ -19,11 +21,8 @@ from ..models.mask_prediction import NETWORKS, refinement_name
 from ..models.untrained_labeler import UntrainedLabeler
 from ..precision import check_precision
 from .crop import Crop, Drawing, PseudoMask
-from .quality import instant_quality, mask_quality
+from .quality import instant_quality, mask_quality, to_grid
 from .window_sampling import sample_windows
-
-# crop pixels in one pass on a CPU: 4 crops of 512 x 512
-_CPU_PIXELS = 2**20
 
 
 class LabelingEngine(MaskEngine):
@@ -46,9 +45,8 @@ class LabelingEngine(MaskEngine):
         margin: expansion of every side, in halves of the box side (released 0.3); of several the
             probabilities are averaged.
         padding: what lies outside the image, see `geometry.crop_window`.
-        batch_size: crops in one pass.
-        precision: of the networks, one of `mal_mm.precision.PRECISIONS`; 'auto' is fp32 with
-            `exact_crops`. None: what the labeler says.
+        batch_size: crops that are drawn together; on a GPU also those of one pass.
+        amp: half precision on a GPU.
         exact_crops: resize crops with Pillow as the authors do, pixel for pixel, in four times the
             time of the kernel that training samples are cut with.
         carve_holes: cut out what looks like the surroundings, see `mal_mm_runtime.hole_carving`.
@@ -129,41 +127,35 @@ class LabelingEngine(MaskEngine):
         """A window's crop; pure numpy, Pillow and torch's own kernel."""
         return crop_window(image, window, self.crop_size, self.padding, exact=self.exact_crops)
 
-    def _batch_size(self) -> int:
-        if self.labeler.data_preprocessor.device.type == 'cpu':
-            # more at once gain nothing on a CPU and leave its cache: twice the time
-            return max(min(self.batch_size, _CPU_PIXELS // self.crop_size**2), 1)
-        return self.batch_size
+    def _on_cpu(self) -> bool:
+        return self.labeler.data_preprocessor.device.type == 'cpu'
 
     @torch.inference_mode()
-    def draw(self, crops: list[Crop]) -> list[Drawing]:
+    def draw(
+        self, crops: list[Crop], on_looked: Callable[[list[Crop]], None] | None = None
+    ) -> list[Drawing]:
         """What the labeler says about one batch of crops; their further views are left out."""
-        preprocessor, S = self.labeler.data_preprocessor, self.crop_size
-        device = preprocessor.device
-        # planes first: the quick kernel stores them so, and they are copied as they lie
-        pixels = [torch.from_numpy(crop.pixels).permute(2, 0, 1) for crop in crops]
-        if device.type != 'cpu':
-            pixels = torch.stack(pixels).to(device, non_blocking=True)
-        images = preprocessor.normalise(pixels)
+        S, device = self.crop_size, self.labeler.data_preprocessor.device
         boxes, windows, crop_boxes = (
             np.stack([getattr(crop, name) for crop in crops])
             for name in ('box', 'window', 'crop_box')
         )
         image_hws = [crop.image_hw for crop in crops]
-        boxes_on_device = torch.from_numpy(crop_boxes).to(device, non_blocking=True)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        box_areas = torch.from_numpy(areas.astype(np.float32))
-        instant = self.refine == 'instant'
         # the rounded boxes of the released code are up to a pixel larger
         exact = torch.from_numpy(boxes_on_maps(boxes, windows, image_hws, S)).to(device)
-        maps = self.labeler.predict_maps(
-            images,
-            exact if instant or self.labeler.exact_boxes else boxes_on_device,
-            box_areas,
-            self.network,
-            self.flip,
-            self.refine,
-        )
+        rounded = torch.from_numpy(crop_boxes).to(device, non_blocking=True)
+        instant = self.refine == 'instant'
+        seen = exact if instant or self.labeler.exact_boxes else rounded
+        passes = self._passes(len(crops))
+        # one for all passes on a CPU: fresh memory takes as long as what is written into it
+        buffer = torch.empty((passes[0].stop, 3, S, S)) if self._on_cpu() else None
+        looks = []
+        for part in passes:
+            looks.append(self._look(crops[part], seen[part], areas[part], buffer))
+            if on_looked:
+                on_looked(crops[part])
+        maps, bytes_looked_at = (torch.cat(each) for each in zip(*looks, strict=True))
         drawn = None
         if instant:
             whole = np.array([(0, 0, width, height) for height, width in image_hws])
@@ -175,22 +167,43 @@ class LabelingEngine(MaskEngine):
         s = maps.shape[-1]
         are_logits = self.refine == 'none'
         on_windows = sample_windows(maps, crop_boxes, windows, image_hws, S, are_logits)
-        probs = (maps.sigmoid_() if are_logits else maps) * draw_box_masks(boxes_on_device, S, s)
-        map_boxes = exact * (s / S)
+        probs = (maps.sigmoid_() if are_logits else maps) * draw_box_masks(rounded, S, s)
         thresholds = torch.from_numpy(self._thresholds_of(areas)).to(device)
-        qualities = mask_quality(probs, images, map_boxes, thresholds)
+        colours = self.labeler.data_preprocessor.normalise(bytes_looked_at)
+        qualities = mask_quality(probs, colours, exact * (s / S), thresholds)
         if drawn is not None:
             qualities = instant_quality(qualities, drawn)
-        # one transfer for the batch instead of one per mask; regions are stored by columns
-        regions = [region.mT for region, _, _ in on_windows]
-        flat = torch.cat([region.flatten() for region in regions]).cpu().numpy()
-        bounds = np.cumsum([region.numel() for region in regions])[:-1]
         return [
-            Drawing(part.reshape(region.shape).T, (top, left), quality)
-            for part, region, (_, top, left), quality in zip(
-                np.split(flat, bounds), regions, on_windows, qualities.cpu().tolist(), strict=True
+            Drawing(region, (top, left), quality)
+            for (region, top, left), quality in zip(
+                on_windows, qualities.cpu().tolist(), strict=True
             )
         ]
+
+    def _look(
+        self, crops: list[Crop], seen: Tensor, areas: np.ndarray, buffer: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """One pass of the network: (N, s, s) maps, (N, 3, g, g) bytes that the quality reads."""
+        preprocessor = self.labeler.data_preprocessor
+        device = preprocessor.device
+        # planes first: crops are stored so, and they are copied as they lie
+        pixels = [torch.from_numpy(crop.pixels).permute(2, 0, 1) for crop in crops]
+        if device.type != 'cpu':
+            pixels = torch.stack(pixels).to(device, non_blocking=True)
+        images = preprocessor.normalise(pixels, None if buffer is None else buffer[: len(crops)])
+        maps = self.labeler.predict_maps(
+            images,
+            seen,
+            torch.from_numpy(areas.astype(np.float32)),
+            self.network,
+            self.flip,
+            self.refine,
+        )
+        # the colour stages have maps of their own
+        size = SIZE if self.refine == 'instant' else maps.shape[-1]
+        if device.type == 'cpu':
+            return maps, torch.stack([to_grid(each, size) for each in pixels])
+        return maps, to_grid(pixels, size)
 
     def _threads(self) -> int:
         return torch.get_num_threads()

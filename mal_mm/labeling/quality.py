@@ -7,6 +7,7 @@ which colours are compared. docs/quality.md says what was tried and how well it 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mal_mm_runtime.quality import GRID, NOISE, RING
@@ -24,7 +25,7 @@ def mask_quality(
 
     Args:
         probs: (N, s, s) mask probabilities on the network's map, zero outside the box.
-        images: (N, 3, S, S) normalised crops.
+        images: (N, 3, S, S) normalised crops, or what `to_grid` picks of them for these maps.
         boxes: (N, 4) `(x0, y0, x1, y1)` in cells of the map, unrounded, see `boxes_on_maps`.
         threshold: in [0, 1), a cell belongs to the mask above this probability; one for all, or
             (N,).
@@ -32,7 +33,7 @@ def mask_quality(
     Returns:
         (N,) in [0, 1]; 0 for an empty mask.
     """
-    on_grid = _to_grid(probs[:, None], min(probs.shape[-1], GRID))[:, 0]
+    on_grid = to_grid(probs, probs.shape[-1])
     separation = colour_separation(on_grid > _for_maps(threshold, probs), images)
     # exponents from benchmarks/fit_quality.py
     return separation.sqrt() * tightness(probs, boxes, threshold) * decidedness(on_grid, threshold)
@@ -67,19 +68,23 @@ def colour_separation(masks: Tensor, images: Tensor) -> Tensor:
     Returns:
         (N,) in [0, 1]; 0 for an empty mask and where all is of one colour.
     """
-    g = masks.shape[-1]
-    inside = masks.to(images.dtype)
-    region = _dilate(inside, max(round(RING * g), 1)).flatten(1)[:, None]
-    colours = _to_grid(images, g).flatten(2)
+    N, g, _ = masks.shape
+    colours = to_grid(images, g).flatten(2)
+    # rows: three colours, the region, the mask; their products are all the sums there are
+    rows = torch.empty((N, 5, g * g), dtype=colours.dtype, device=colours.device)
+    rows[:, 3] = _dilate(masks, max(round(RING * g), 1)).flatten(1)
+    rows[:, 4] = masks.flatten(1)
+    region = rows[:, 3:4]
 
     size = region.sum(2).clamp_(min=1)
-    share = inside.flatten(1).sum(1, keepdim=True) / size
-    mean = (colours * region).sum(2) / size
+    share = rows[:, 4].sum(1, keepdim=True) / size
+    mean = (colours @ region.mT)[:, :, 0] / size
     # centred before it is squared: float32 would lose the small variance of a dull picture
-    colours = (colours - mean[:, :, None]) * region
-    covariance = colours @ colours.mT / size[:, :, None]
+    torch.sub(colours, mean[:, :, None], out=rows[:, :3])
+    rows[:, :3] *= region
+    products = rows[:, :3] @ rows.mT / size[:, :, None]
+    covariance, with_mask = products[:, :, :3], products[:, :, 4]
     covariance.diagonal(dim1=1, dim2=2).add_(NOISE)
-    with_mask = (colours @ inside.flatten(1)[:, :, None])[:, :, 0] / size
     explained = (with_mask * torch.linalg.solve(covariance, with_mask)).sum(1)
     variance = (share * (1 - share))[:, 0]
     return (explained / variance.clamp(min=1e-6)).clamp_(0, 1).sqrt_()
@@ -125,20 +130,37 @@ def _for_maps(threshold: float | Tensor, maps: Tensor) -> Tensor:
     return torch.as_tensor(threshold, dtype=maps.dtype, device=maps.device).view(-1, 1, 1)
 
 
-def _to_grid(maps: Tensor, size: int) -> Tensor:
-    """(N, C, S, S) -> (N, C, size, size), the value at the middle of each cell.
+def to_grid(maps: Tensor, map_size: int) -> Tensor:
+    """The values at the middles of the cells that colours are compared on.
 
     Averages over the cells cost more than all the rest and order the masks no better.
+
+    Args:
+        maps: (..., S, S) of any type.
+        map_size: side s of the network's maps.
+
+    Returns:
+        (..., g, g) with g = min(s, GRID); no copy where S is g or a multiple.
     """
+    size = min(map_size, GRID)
+    length = maps.shape[-1]
+    if length % size == 0:
+        step = length // size
+        return maps[..., step // 2 :: step, step // 2 :: step]
     places = torch.arange(size, device=maps.device, dtype=torch.float64) + 0.5
-    places = (places * (maps.shape[-1] / size)).long()
+    places = (places * (length / size)).long()
     # by hand: F.interpolate takes thirty times as long
-    return maps[:, :, places[:, None], places]
+    return maps[..., places[:, None], places]
 
 
 def _dilate(masks: Tensor, radius: int) -> Tensor:
-    """(N, g, g) 0 or 1 -> the same, grown by `radius` cells to every side, corners included."""
-    places = torch.arange(masks.shape[-1], device=masks.device)
-    # counting neighbours is two matrix products, a fraction of the time of a max pool
-    near = ((places[:, None] - places).abs() <= radius).to(masks.dtype)
-    return (near @ masks @ near > 0).to(masks.dtype)
+    """(N, g, g) bool, grown by `radius` cells to every side, corners included."""
+    for dim, sides in ((2, (radius, radius)), (1, (0, 0, radius, radius))):
+        masks = F.pad(masks, sides)
+        width = 1  # cells that each has seen
+        while width <= 2 * radius:
+            step = min(width, 2 * radius + 1 - width)
+            rest = masks.shape[dim] - step
+            masks = masks.narrow(dim, 0, rest) | masks.narrow(dim, step, rest)
+            width += step
+    return masks

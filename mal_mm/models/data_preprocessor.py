@@ -61,11 +61,13 @@ class MALDataPreprocessor(BaseDataPreprocessor):
                 RandomGaussianBlur((size, size), tuple(blur_sigma), p=blur_prob)
             )
 
-    def normalise(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+    def normalise(self, images: Tensor | Sequence[Tensor], out: Tensor | None = None) -> Tensor:
         """RGB in [0, 255] -> normalised float32.
 
         Args:
             images: (N, 3, H, W), or N times (3, H, W); on one device.
+            out: on a CPU, where the result goes; to ask the system for memory takes as long as to
+                fill it.
 
         Returns:
             (N, 3, H, W), stored by planes.
@@ -74,7 +76,7 @@ class MALDataPreprocessor(BaseDataPreprocessor):
             batch = images if isinstance(images, Tensor) else torch.stack(list(images))
             return batch.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
         # plane by plane: each stays in the processor's cache between its two steps
-        normalised = torch.empty((len(images), *images[0].shape), dtype=torch.float32)
+        normalised = torch.empty((len(images), *images[0].shape)) if out is None else out
         scales, shifts = 1 / self.std.flatten(), (-self.mean / self.std).flatten()
         for image, result in zip(images, normalised, strict=True):
             for plane, place, scale, shift in zip(

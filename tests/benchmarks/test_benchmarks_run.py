@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
-import cv2
 import pytest
 import torch
 from mmengine.config import Config
@@ -19,23 +17,15 @@ pytestmark = pytest.mark.slow  # nothing here depends on the stack
 
 
 @pytest.fixture
-def run(repo_root, monkeypatch, capsys):
+def run(monkeypatch, capsys):
     """run(name, *arguments) -> what `python benchmarks/NAME.py ARGUMENTS` prints."""
-    monkeypatch.syspath_prepend(str(repo_root / 'benchmarks'))
-    environment, threads = dict(os.environ), (torch.get_num_threads(), cv2.getNumThreads())
 
     def call(name: str, *arguments: object) -> str:
         monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
         importlib.import_module(name).main()
         return capsys.readouterr().out
 
-    yield call
-    torch.set_num_threads(threads[0])
-    cv2.setNumThreads(threads[1])
-    os.environ.clear()
-    os.environ.update(environment)
-    for path in (repo_root / 'benchmarks').glob('*.py'):
-        sys.modules.pop(path.stem, None)
+    return call
 
 
 def test_what_the_scripts_import_is_there(run, repo_root):
@@ -77,6 +67,16 @@ def test_the_instant_labeler_is_measured_stage_by_stage(run):
 )
 def test_the_small_ones_run(run, name, arguments, said):
     assert said in run(name, *arguments.split())
+
+
+def test_the_steps_of_a_large_job_are_measured(run, tmp_path, capsys):
+    module = importlib.import_module('bench_labeling_scale')
+    importlib.import_module('bench_labeling_memory').write_set(tmp_path, 30, seed=0)
+    steps, _ = module.go_through(tmp_path)
+    assert min(steps.values()) > 0 and len(steps) == 4
+    assert all(each['area'] for each in read_coco(tmp_path / 'masks.json')['annotations'])
+    module.label_crowds([14], seed=0)
+    assert 'one image of 14 boxes' in capsys.readouterr().out
 
 
 def test_the_peak_of_labeling_is_measured(run, tmp_path, monkeypatch, capsys):

@@ -33,9 +33,9 @@ class Recording(LabelingEngine):
         super().__init__(*arguments, **options)
         self.batches = []
 
-    def draw(self, crops):
+    def draw(self, crops, on_looked=None):
         self.batches.append(len(crops))
-        return super().draw(crops)
+        return super().draw(crops, on_looked)
 
 
 def engine(model, **options):
@@ -191,7 +191,7 @@ def test_several_margins_average_the_probabilities(model):
 class Filling(LabelingEngine):
     """Fills the disc of every box, as labelers do with rings."""
 
-    def draw(self, crops):
+    def draw(self, crops, on_looked=None):
         drawings = []
         for crop in crops:
             left, top, right, bottom = crop.box.astype(int)

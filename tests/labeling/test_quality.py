@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mal_mm.geometry import box_from_crop
 from mal_mm.labeling import mask_quality
-from mal_mm.labeling.quality import colour_separation, decidedness, tightness
+from mal_mm.labeling.quality import colour_separation, decidedness, tightness, to_grid
 from mal_mm_runtime.windows import boxes_on_maps
 
 S = 16
@@ -241,6 +241,21 @@ def test_boxes_lie_on_maps_where_geometry_says_they_come_from():
     clipped = [boxes[0], [0, 50, 20, 90]]
     for on_map, window, expected in zip(on_maps, windows, clipped, strict=True):
         np.testing.assert_allclose(box_from_crop(on_map, window, 64), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(('size', 'length'), [(16, 48), (16, 40), (100, 200), (168, 224), (7, 3)])
+def test_the_cells_that_are_looked_at_say_what_the_whole_crops_say(size, length):
+    generator = torch.Generator().manual_seed(0)
+    probs, _, boxes = random_batch(1, size=size)
+    images = torch.randn(3, 3, length, length, generator=generator)
+    picked = to_grid(images, size)
+    side = min(size, 64)
+    middles = ((np.arange(side) + 0.5) * length / side).astype(int)
+    np.testing.assert_array_equal(picked, images.numpy()[:, :, middles[:, None], middles])
+    arguments = boxes, 0.5
+    torch.testing.assert_close(
+        mask_quality(probs, picked, *arguments), mask_quality(probs, images, *arguments)
+    )
 
 
 @pytest.mark.cuda

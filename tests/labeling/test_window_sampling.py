@@ -6,12 +6,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mal_mm.geometry import box_to_crop, clip_boxes, draw_box_masks, expand_fixed, paste_probs
-from mal_mm.labeling.window_sampling import sample_windows
+from mal_mm.labeling.window_sampling import fetch_unpadded, sample_windows
 
 
 def drawn(region, top, left, image_hw):
     image = np.zeros(image_hw, dtype=np.float32)
-    image[top : top + region.shape[0], left : left + region.shape[1]] = region.numpy()
+    image[top : top + region.shape[0], left : left + region.shape[1]] = region
     return image
 
 
@@ -47,7 +47,7 @@ def test_the_pixels_are_those_of_the_whole_crop_pasted(case, S, stride, are_logi
     )
     expected = sampled_plainly(maps, crop_box, window, image_hw, S, are_logits)
     np.testing.assert_allclose(drawn(region, top, left, image_hw), expected, atol=2e-6)
-    assert region.mT.is_contiguous()  # stored by columns, as RLEs are
+    assert region.strides[0] == region.itemsize  # stored by columns, as RLEs are
 
 
 def test_crops_of_several_images_do_not_mix():
@@ -64,14 +64,44 @@ def test_crops_of_several_images_do_not_mix():
             maps[n : n + 1], crop_boxes[n : n + 1], windows[n : n + 1], image_hws[n : n + 1], S
         )
         assert place == [top, left]
-        assert torch.equal(alone, region)
+        np.testing.assert_allclose(alone, region, atol=1e-6)
+
+
+def boxes_of_all_sizes(S, image_hw):
+    """Maps, crop boxes and windows of 40 boxes."""
+    random = np.random.default_rng(0)
+    sides = np.exp(random.uniform(0, np.log(300), (40, 2)))
+    corners = random.uniform(-20, 280, (40, 2))
+    boxes_xyxy = np.concatenate([corners, np.maximum(corners, 0) + sides], axis=1)
+    windows = expand_fixed(clip_boxes(boxes_xyxy, image_hw))
+    crop_boxes = np.stack(
+        [box_to_crop(*one, image_hw, S) for one in zip(boxes_xyxy, windows, strict=True)]
+    )
+    crop_boxes[7] = 0  # an empty box mask
+    maps = torch.randn(40, 8, 8, generator=torch.Generator().manual_seed(0))
+    return maps, crop_boxes, windows
+
+
+def test_boxes_of_all_sizes_are_sampled_together_as_each_alone():
+    S, image_hw = 32, (300, 400)
+    maps, crop_boxes, windows = boxes_of_all_sizes(S, image_hw)
+    together = sample_windows(maps, crop_boxes, windows, [image_hw] * 40, S)
+    sizes = {region.size for region, _, _ in together}
+    assert 0 in sizes and max(sizes) > 2**13  # some are turned by OpenCV
+    for n, (region, *corner) in enumerate(together):
+        one = slice(n, n + 1)
+        ((alone, *place),) = sample_windows(
+            maps[one], crop_boxes[one], windows[one], [image_hw], S
+        )
+        assert place == corner
+        np.testing.assert_allclose(region, alone, atol=1e-6)
 
 
 def test_an_empty_box_mask_gives_no_pixels():
     ((region, top, left),) = sample_windows(
         torch.ones(1, 8, 8), np.zeros((1, 4)), np.array([[4, 5, 20, 30]]), [(60, 60)], 32
     )
-    assert region.numel() == 0
+    assert region.size == 0
     assert (top, left) == (5, 4)
 
 
@@ -83,3 +113,23 @@ def test_nothing_but_the_surroundings_of_the_box_is_computed():
     )
     assert max(region.shape) <= 16 + 4
     assert drawn(region, top, left, (32, 32)).sum() == pytest.approx(16 * 16, rel=1e-6)
+
+
+def test_one_transfer_brings_what_is_no_padding():
+    probs = torch.rand(4, 5, 6, generator=torch.Generator().manual_seed(0))
+    widths, heights = np.array([5, 0, 2, 3]), np.array([1, 6, 4, 0])
+    regions = fetch_unpadded(probs, widths, heights)
+    for region, whole, w, h in zip(regions, probs.numpy(), widths, heights, strict=True):
+        np.testing.assert_array_equal(region, whole[:w, :h])
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_samples_what_a_cpu_does():
+    S, image_hw = 32, (300, 400)
+    maps, *places = boxes_of_all_sizes(S, image_hw)
+    expected = sample_windows(maps, *places, [image_hw] * 40, S)
+    found = sample_windows(maps.cuda(), *places, [image_hw] * 40, S)
+    for (region, *corner), (other, *place) in zip(found, expected, strict=True):
+        assert corner == place
+        np.testing.assert_allclose(region, other, atol=1e-5)

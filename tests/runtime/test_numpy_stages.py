@@ -103,7 +103,7 @@ def test_pixels_of_the_windows_are_the_same(things, are_logits):
     expected = sample_windows(torch.from_numpy(values), *arguments)
     for (region, *corner), (other, *other_corner) in zip(found, expected, strict=True):
         assert corner == other_corner
-        np.testing.assert_allclose(region, other.numpy(), atol=1e-5)
+        np.testing.assert_allclose(region, other, atol=1e-5)
 
 
 def test_qualities_are_the_same(things, drawn):
