@@ -152,6 +152,7 @@ def test_cpu_ranks_talk_over_gloo_and_keep_the_wrapper_s_options(monkeypatch):
     }
 
 
+@pytest.mark.usefixtures('configs_with_layout')
 def test_the_text_of_a_config_follows_its_values():
     cfg = Config(dict(width=1))
     texts = [cfg.pretty_text, cfg.pretty_text]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import string
 
+import pytest
 from hostile_strings import HOSTILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
 from mal_mm.compat.config_text import comment
+
+pytestmark = pytest.mark.usefixtures('configs_with_layout')
 
 
 def read_back(value: object, folder) -> object:

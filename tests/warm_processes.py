@@ -19,6 +19,7 @@ import logging
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,7 +47,7 @@ WARM = (
 )
 WIDTH = 10  # of a number in the pipe that tells of a process
 _server: socket.socket | None = None
-_folder: tempfile.TemporaryDirectory  # of what the processes say
+_folder: Path  # of what the processes say
 
 
 class Process:
@@ -112,7 +113,7 @@ def start(command: Sequence[object], cwd: Path, env: Mapping[str, str] | None = 
     words = [str(word) for word in command]
     assert words[0] == sys.executable, words
     assert _server is not None, 'conftest.py begins the server'
-    place = Path(tempfile.mkdtemp(dir=_folder.name))
+    place = Path(tempfile.mkdtemp(dir=_folder))
     files = place / 'stdout', place / 'stderr'
     receive, send = os.pipe()
     handles = [os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND) for path in files]
@@ -149,8 +150,14 @@ def begin() -> None:
             os._exit(1)
     theirs.close()
     _server = ours
-    # not before the fork: children would remove it when they end
-    _folder = tempfile.TemporaryDirectory(prefix='warm_')
+    # nothing that removes itself: tests fork too, and their children would remove it
+    _folder = Path(tempfile.mkdtemp(prefix='warm_'))
+
+
+def end() -> None:
+    """Remove what the processes have said."""
+    if _server is not None:
+        shutil.rmtree(_folder, ignore_errors=True)
 
 
 def _serve(requests: socket.socket) -> NoReturn:

@@ -17,7 +17,7 @@ from tiny_instant import instant_config, instant_model
 
 from mal_mm.labeling import LabelingEngine, LabelingJob
 
-BOXES = [6, 2, 2, 3, 2, 3]  # of each image
+BOXES = [6, 2, 2, 3, 2]  # of each image
 IMAGES = len(BOXES)
 FORK = multiprocessing.get_context('fork')  # a child that has everything imported already
 

@@ -13,7 +13,10 @@ from mmengine.config import Config
 
 from mal_mm.workflow import TwoPhaseRun
 
-pytestmark = pytest.mark.slow  # the text of configs is the same on both stacks
+pytestmark = [
+    pytest.mark.slow,  # the text of configs is the same on both stacks
+    pytest.mark.usefixtures('configs_with_layout'),
+]
 
 
 class Tags(HTMLParser):
