@@ -30,7 +30,8 @@ LOCATIONS = {
 for _name, _parent in vars(mmdet_registry).copy().items():
     if isinstance(_parent, Registry) and _parent.scope == 'mmdet':
         _ours = LOCATIONS.get(_name, [])
-        _parent._locations += [each for each in _ours if each not in _parent._locations]
+        # a new list: mmengine's default is one that registries share
+        _parent._locations = [*_parent._locations, *_ours]
         _parent._imported = False  # where it has been asked before: to look once more
         # A child that looks into its parent does not make it import its modules; so name them.
         globals()[_name] = Registry(

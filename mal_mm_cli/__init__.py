@@ -1,8 +1,8 @@
 """The command line of mal_mm: `mal-mm COMMAND`, and the scripts in tools/ that lead to it.
 
-A package of its own, because `import mal_mm` brings MMDetection along, which takes seconds: here
-nothing but Python's own modules is imported before the arguments are understood. Each command is
-a module with
+A package of its own, so that nothing but Python's own modules is imported before the arguments
+are understood. Then comes what can be told without torch and MMDetection, which take seconds:
+missing and broken files, misspelt options. They are imported last. Each command is a module with
 
     a docstring            what `--help` says first
     EXAMPLES               what it says last, with the exit statuses

@@ -34,11 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plot; the exit status."""
     from mal_mm.evaluation.run_log import read_curves
-    from mal_mm.visualization.figures import save_figure
-    from mal_mm.visualization.training_curves import plot_runs
 
     out = args.out or Path(args.work_dirs[0], 'training.png')
     runs = {work_dir: read_curves(work_dir) for work_dir in args.work_dirs}
+    from mal_mm.visualization.figures import save_figure
+    from mal_mm.visualization.training_curves import plot_runs
+
     save_figure(plot_runs(runs, args.keys), out)
     print(out)
     return 0

@@ -74,8 +74,6 @@ def run(args: argparse.Namespace) -> int:
     from mal_mm.formats import atomic_write
     from mal_mm.formats.distinct_files import check_distinct
     from mal_mm.reproduce.tables import find_row, paper_lines
-    from mal_mm.visualization.figures import save_figure
-    from mal_mm.visualization.retention_chart import plot_retention
 
     read = {'GT_RUN': args.gt, 'MAL_RUN': args.mal, '--gt-ann': args.gt_ann}
     check_distinct(read, {'--csv': args.csv, '--plot': args.plot})
@@ -91,5 +89,8 @@ def run(args: argparse.Namespace) -> int:
         with atomic_write(args.csv) as file:
             write_csv(shown, file)
     if args.plot:
+        from mal_mm.visualization.figures import save_figure
+        from mal_mm.visualization.retention_chart import plot_retention
+
         save_figure(plot_retention(lines), args.plot, dpi=150)
     return 0

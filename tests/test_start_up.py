@@ -40,6 +40,7 @@ LIGHT = {
     'label --ann train.json --img-root . --out out.json': 1,
     f'generate {INSTANT} --ann train.json --img-root . --out out.json': 1,
     f'generate {LABELER} no.pth --ann train.json --img-root . --out out.json': 1,
+    f'train {LABELER}': 1,
     f'train {LABELER} --ann broken.json --img-root .': 1,
     f'train {LABELER} --cfg-options model.misspelt.width=1': 1,
     f'train {LABELER} --ann train.json --img-root . --resume no.pth': 1,
