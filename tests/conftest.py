@@ -7,12 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_processes
 from mmengine.config import utils as config_utils
 from mmengine.logging import MessageHub
 
 import mal_mm  # noqa: F401  (before any mmdet module: a test file may import that first)
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """All is imported and nothing has run: see warm_processes.py."""
+    if session.items:  # the process that hands them out to others has none
+        warm_processes.begin()
 
 
 @pytest.fixture(scope='session')

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_processes
 from in_process import call
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -27,8 +27,8 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope='module')
 def call_tool(repo_root, folder):
     def call(name: str, *arguments: object) -> str:
-        command = [sys.executable, str(repo_root / 'tools' / name), *map(str, arguments)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        command = [sys.executable, repo_root / 'tools' / name, *arguments]
+        done = warm_processes.run(command, folder)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

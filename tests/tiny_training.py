@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import warm_processes
 from PIL import Image
 
 TINY = """
@@ -90,14 +91,13 @@ def cpu_environment(**changes: str) -> dict[str, str]:
 
 
 def run(*command: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
-    """Run a command that has to succeed."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=cpu_environment(**environment),
-    )
+    """Run a command that has to succeed; one of Python in a warm process."""
+    env = cpu_environment(**environment)
+    words = [str(part) for part in command]
+    if words[0] == sys.executable:
+        done = warm_processes.run(words, cwd, env)
+    else:
+        done = subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=env)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import warm_processes
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
@@ -24,9 +24,9 @@ from mal_mm.checkpoints.nvlabs import convert_state_dict, deduce_model
 def imported(repo_root, reference_dir, tmp_path_factory):
     """Config and checkpoint as the tool writes them, called from another folder."""
     folder = tmp_path_factory.mktemp('imported')
-    command = [sys.executable, str(repo_root / 'tools' / 'import_nvlabs_checkpoint.py')]
-    command += [str(reference_dir / 'nvlabs_mini.ckpt'), 'mal.pth', '--config-out', 'mal.py']
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    command = [sys.executable, repo_root / 'tools' / 'import_nvlabs_checkpoint.py']
+    command += [reference_dir / 'nvlabs_mini.ckpt', 'mal.pth', '--config-out', 'mal.py']
+    done = warm_processes.run(command, folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ['wrote mal.pth: 108 tensors', 'wrote mal.py']
     return folder / 'mal.py', folder / 'mal.pth'

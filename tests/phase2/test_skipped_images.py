@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import mmdet
 import pytest
+import warm_processes
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from sharp_labeler import sharp_model
@@ -81,13 +81,8 @@ def test_mmdets_own_tool_trains_to_the_end_with_the_fragment(segmenter, labelled
         "mal_ann_file = 'mal.json'\n"
     )
     tool = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'train.py'
-    done = subprocess.run(
-        [sys.executable, str(tool), 'mine.py', '--work-dir', 'out'],
-        cwd=tmp_path,
-        env=cpu_environment(),
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, tool, 'mine.py', '--work-dir', 'out']
+    done = warm_processes.run(command, tmp_path, cpu_environment())
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm_processes
 from PIL import Image
 from sharp_labeler import blotches, write_sharp_labeler
 from tiny_training import cpu_environment
@@ -204,20 +205,12 @@ def test_nothing_to_train_on_is_said(tmp_path, change, sentence):
 
 def train(config, *words, wait_for: str | None = None) -> tuple[int, str]:
     """Status and output; with `wait_for`, Ctrl-C once that is in the output."""
-    process = subprocess.Popen(
-        [sys.executable, str(TOOLS / 'train.py'), str(config), *words],
-        cwd=config.parent,
-        env=cpu_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while wait_for is not None and wait_for not in (line := process.stdout.readline()):
-        assert line, process.communicate()
+    command = [sys.executable, TOOLS / 'train.py', config, *words]
+    process = warm_processes.start(command, config.parent, cpu_environment())
     if wait_for is not None:
+        process.wait_until(lambda: wait_for in ''.join(process.said()))
         process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=90)
+    said = ''.join(process.communicate(timeout=90))
     assert 'Traceback' not in said
     return process.returncode, said
 

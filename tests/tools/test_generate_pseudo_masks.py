@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import warm_processes
 from PIL import Image
 from pycocotools import mask as coco_mask
 from sharp_labeler import blotches, write_sharp_labeler
@@ -26,16 +26,7 @@ WRITTEN = ('segmentation', 'area', 'mal_quality', 'mal_flag', 'mal_skipped')
 
 
 def start_tool(cwd, *arguments):
-    return subprocess.Popen(
-        [sys.executable, str(TOOL), *map(str, arguments)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding='utf-8',
-        # what a shell has started in the background passes on that it ignores Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    return warm_processes.start([sys.executable, TOOL, *arguments], cwd)
 
 
 @pytest.fixture(scope='module')
@@ -246,10 +237,7 @@ def stop_in_the_middle(folder, tmp_path, number):
         *('--ann', 'ann.json', '--img-root', '.', '--out', 'out.json', '--threads', 1),
     )
     part = tmp_path / 'out.json.parts' / 'rank0000.part'
-    deadline = time.monotonic() + 120
-    while not (part.is_file() and part.stat().st_size):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.005)
+    process.wait_until(lambda: part.is_file() and part.stat().st_size)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
@@ -264,10 +252,7 @@ def test_a_second_call_at_the_same_time_is_refused_and_loses_nothing(call, folde
     words += ['--ann', tmp_path / 'ann.json', '--img-root', tmp_path]
     process = start_tool(tmp_path, *words, '--out', tmp_path / 'out.json')
     part = tmp_path / 'out.json.parts' / 'rank0000.part'
-    deadline = time.monotonic() + 120
-    while not (part.is_file() and part.stat().st_size):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.005)
+    process.wait_until(lambda: part.is_file() and part.stat().st_size)
     process.send_signal(signal.SIGSTOP)
     status, said = call(*words, '--out', tmp_path / 'out.json')
     assert status == 1

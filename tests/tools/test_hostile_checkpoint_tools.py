@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 import torch
+import warm_processes
 from mmengine.config import Config
 from tiny_segmenter import shrink_segmenter
 from tiny_training import cpu_environment
@@ -44,13 +44,8 @@ def segmenter(tmp_path_factory, repo_root):
 
 
 def check(hostile, tool, repo_root, *words) -> None:
-    done = subprocess.run(
-        [sys.executable, str(repo_root / 'tools' / tool), *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=hostile.parent,
-        env=cpu_environment(),
-    )
+    command = [sys.executable, repo_root / 'tools' / tool, *words]
+    done = warm_processes.run(command, hostile.parent, cpu_environment())
     assert done.returncode == 1, done.stderr
     assert not (hostile.parent / 'PWNED').exists()
     assert 'Traceback' not in done.stderr

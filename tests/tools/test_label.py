@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import warm_processes
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from PIL import Image
@@ -105,14 +106,7 @@ def command(workplace: Path, out: Path, *options: object) -> list[str]:
 
 def run(workplace: Path, out: Path, *options: object) -> subprocess.CompletedProcess:
     environment = {**os.environ, 'XDG_CACHE_HOME': str(workplace / 'cache')}
-    return subprocess.run(
-        command(workplace, out, *options),
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
+    return warm_processes.run(command(workplace, out, *options), workplace, environment)
 
 
 @pytest.fixture(scope='module')
@@ -215,13 +209,7 @@ def test_killed_at_five_moments_it_ends_with_the_same_file(finished, workplace, 
     work_dir = tmp_path / 'masks.json.work'
     environment = {**os.environ, 'XDG_CACHE_HOME': str(workplace / 'cache')}
     for pattern in MOMENTS.values():
-        process = subprocess.Popen(
-            command(workplace, out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
+        process = warm_processes.start(command(workplace, out), workplace, environment)
         while process.poll() is None and not list(work_dir.glob(pattern)):
             time.sleep(0.01)
         if process.poll() is None:

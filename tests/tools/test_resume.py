@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+import warm_processes
 from tiny_training import cpu_environment, run, state_dict
 
 EPOCHS, ITERATIONS = 5, 4  # of an epoch
@@ -70,20 +69,14 @@ def losses(work_dir: Path) -> dict[int, tuple]:
 
 def train_until_killed(command: list, work_dir: Path, iteration: int, cwd: Path) -> int:
     """SIGKILL once `iteration` is logged and a checkpoint is there; returns the exit status."""
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=cpu_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
+    process = warm_processes.start(command, cwd, cpu_environment())
+
+    def is_there() -> bool:
         logs = list(work_dir.glob('*/vis_data/scalars.json'))
         lines = logs[0].read_bytes().count(b'\n') if logs else 0
-        if lines >= iteration and (work_dir / 'last_checkpoint').exists():
-            break
-        time.sleep(0.002)
+        return lines >= iteration and (work_dir / 'last_checkpoint').exists()
+
+    process.wait_until(is_there)
     process.kill()
     return process.wait()
 
@@ -164,13 +157,7 @@ def test_a_torn_checkpoint_ends_the_tool_in_one_sentence(repo_root, tiny_config)
     (folder / 'epoch_2.pth').write_bytes(torn)
     (folder / 'last_checkpoint').write_text(str(folder / 'epoch_2.pth'))
     command = [repo_root / 'tools' / 'train.py', tiny_config, '--work-dir', folder, '--resume']
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=cpu_environment(),
-    )
+    done = warm_processes.run([sys.executable, *command], folder, cpu_environment())
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
     assert done.stderr.splitlines()[-1] == (

@@ -1,5 +1,6 @@
 import argparse
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,14 +9,40 @@ import mmdet
 import numpy as np
 import pytest
 import torch
-from tiny_training import TINY, logged_losses, run, state_dict
+import warm_processes
+from tiny_training import TINY, cpu_environment, logged_losses, run, state_dict
 
 from mal_mm.launcher import load_config
 
 
-def test_two_cpu_ranks_train_like_one_rank_with_twice_the_batch(repo_root, tiny_config):
+def by_script(tools: Path, config: Path) -> None:
+    run('bash', tools / 'dist_train.sh', config, 2, '--work-dir', 'two', cwd=config.parent)
+
+
+def by_variables(tools: Path, config: Path) -> None:
+    """What torchrun tells its processes, without a torchrun that imports for seconds."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        port = str(listener.getsockname()[1])
+    common = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+    command = [sys.executable, tools / 'train.py', config, '--work-dir', 'two']
+    ranks = [
+        warm_processes.start(
+            [*command, '--launcher', 'pytorch'],
+            config.parent,
+            cpu_environment(**common, RANK=rank, LOCAL_RANK=rank),
+        )
+        for rank in '01'
+    ]
+    assert [rank.wait() for rank in ranks] == [0, 0], [rank.said() for rank in ranks]
+
+
+@pytest.mark.parametrize(
+    'start_two', [by_variables, pytest.param(by_script, marks=pytest.mark.slow)]
+)
+def test_two_cpu_ranks_train_like_one_rank_with_twice_the_batch(repo_root, tiny_config, start_two):
     folder = tiny_config.parent
-    run('bash', repo_root / 'tools/dist_train.sh', tiny_config, 2, '--work-dir', 'two', cwd=folder)
+    start_two(repo_root / 'tools', tiny_config)
     one = (repo_root / 'tools/train.py', tiny_config, '--work-dir', 'one')
     run(sys.executable, *one, '--cfg-options', 'train_dataloader.batch_size=4', cwd=folder)
     two_ranks, one_rank = logged_losses(folder / 'two'), logged_losses(folder / 'one')
