@@ -13,6 +13,8 @@ from torch import Tensor
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+# so many numbers fit a processor's cache: a batch of them is done in as many steps as one image
+_IN_CACHE = 2**18
 
 
 @MODELS.register_module()
@@ -78,7 +80,10 @@ class MALDataPreprocessor(BaseDataPreprocessor):
         # plane by plane: each stays in the processor's cache between its two steps
         normalised = torch.empty((len(images), *images[0].shape)) if out is None else out
         scales, shifts = 1 / self.std.flatten(), (-self.mean / self.std).flatten()
-        for image, result in zip(images, normalised, strict=True):
+        parts = list(zip(images, normalised, strict=True))
+        if isinstance(images, Tensor) and images.numel() <= _IN_CACHE:
+            parts = [(images.transpose(0, 1), normalised.transpose(0, 1))]
+        for image, result in parts:
             for plane, place, scale, shift in zip(
                 image, result, scales.tolist(), shifts, strict=True
             ):

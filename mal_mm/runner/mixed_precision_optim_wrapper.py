@@ -30,7 +30,7 @@ class BFloat16CpuOptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPERS.register_module(name=['MixedPrecisionOptimWrapper', 'CudaAmpOptimWrapper'])
 def MixedPrecisionOptimWrapper(
-    loss_scale: str | float = 'dynamic', dtype: str | None = None, **kwargs: Any
+    loss_scale: str | float | dict = 'dynamic', dtype: str | None = None, **kwargs: Any
 ) -> OptimWrapper:
     """One config on a laptop and on 8 GPUs.
 
@@ -39,7 +39,8 @@ def MixedPrecisionOptimWrapper(
     'CudaAmpOptimWrapper' was its name in mal_mm 0.1.
 
     Args:
-        loss_scale: of gradients on a GPU, see mmengine's AmpOptimWrapper.
+        loss_scale: of gradients on a GPU, see mmengine's AmpOptimWrapper; 'dynamic' is none for
+            bfloat16.
         dtype: on a GPU 'float16' (also None) or 'bfloat16', which has the range of float32 and 3
             digits. 'float32': no mixed precision anywhere.
         **kwargs: see mmengine's OptimWrapper.
@@ -47,6 +48,9 @@ def MixedPrecisionOptimWrapper(
     if dtype == 'float32':
         return OptimWrapper(**kwargs)
     if torch.cuda.is_available():
+        if dtype == 'bfloat16' and loss_scale == 'dynamic':
+            # nothing to scale in its range, and the scaler waits for the GPU in every step
+            loss_scale = dict(enabled=False)
         return AmpOptimWrapper(loss_scale=loss_scale, dtype=dtype, **kwargs)
     optimizer = kwargs['optimizer']
     trained = (each for group in optimizer.param_groups for each in group['params'])

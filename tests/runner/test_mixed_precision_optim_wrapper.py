@@ -82,6 +82,9 @@ def test_in_bfloat16_products_are_halved_and_the_step_is_that_of_float32():
 def test_on_a_gpu_it_is_the_mixed_precision_wrapper():
     wrapper = build_optim_wrapper(make_model().cuda(), {**CONFIG, 'loss_scale': 512.0})
     assert type(wrapper) is AmpOptimWrapper
+    assert wrapper.loss_scaler.is_enabled()
+    wide = build_optim_wrapper(make_model().cuda(), {**CONFIG, 'dtype': 'bfloat16'})
+    assert not wide.loss_scaler.is_enabled()
 
 
 def test_it_is_registered_where_configs_look():
