@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 
 import pytest
 import torch
+import warm_processes
 
 from mal_mm.checkpoints.loading import CheckpointError
 from mal_mm.checkpoints.local_file import local_file
@@ -56,16 +56,17 @@ def test_server_that_is_not_there_is_no_traceback(monkeypatch, tmp_path):
 def test_of_two_processes_on_a_machine_one_downloads(server, tmp_path):
     with socket.create_server(('127.0.0.1', 0)) as free:
         port = free.getsockname()[1]
+    script = tmp_path / 'rank.py'
+    script.write_text(RANK)
     ranks = []
     for rank in range(2):
         places = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_PORT=port)
         environment = {name: str(value) for name, value in places.items()}
         ranks.append(
-            subprocess.Popen(
-                [sys.executable, '-c', RANK, f'{server.address}/vit.pth'],
-                env={**os.environ, **environment, 'MASTER_ADDR': '127.0.0.1'},
-                stdout=subprocess.PIPE,
-                text=True,
+            warm_processes.start(
+                [sys.executable, script, f'{server.address}/vit.pth'],
+                tmp_path,
+                {**os.environ, **environment, 'MASTER_ADDR': '127.0.0.1'},
             )
         )
     size = (tmp_path / 'web' / 'vit.pth').stat().st_size
