@@ -28,6 +28,6 @@ def server(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
         server.requests = []
         server.address = f'http://127.0.0.1:{server.server_address[1]}'
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
