@@ -53,7 +53,10 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
         help='of a trained labeler; both: their average',
     )
     masks.add_argument(
-        '--flip', action='store_true', default=None, help='average with the mirrored crop'
+        '--flip',
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help='average with the mirrored crop',
     )
     masks.add_argument(
         '--refine',
