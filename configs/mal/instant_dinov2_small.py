@@ -21,7 +21,7 @@ model = dict(
             type='Pretrained',
             checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth')),
     test_cfg=dict(
-        # the mirrored crop as well: better on all sets (docs/instant.md) for four tenths more time
+        # the mirrored crop as well: better on photographs and nuclei (docs/instant.md) for four tenths more time
         flip=True,
         refine='instant',
         crop_size=224,

@@ -71,6 +71,8 @@ def run_logged(
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 copier.join()
+                if process.stdout is not None:
+                    process.stdout.close()
     return status if status >= 0 else 128 - status
 
 

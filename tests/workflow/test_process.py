@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -50,6 +52,14 @@ def test_output_is_shown_and_kept_over_attempts(tmp_path, capfd):
     assert kept[1:4] == kept[5:8] == ['out', 'err', '100 %']
     assert kept[0].startswith('=== ')
     assert last_lines(log, 2) == ['err', '100 %']
+
+
+def test_the_pipe_is_closed_and_nobody_is_warned(tmp_path):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        assert run_logged(['true'], tmp_path / 'step.log', {**os.environ}) == 0
+        gc.collect()
+    assert [each.message for each in seen] == []
 
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')  # noqa: PTH110
