@@ -92,7 +92,7 @@ def quickstart(work: Path, weights: Path) -> Table:
         if name.startswith('nuclei: label'):
             stages += _parts_of_label(work / 'nuclei_work' / 'state.json', spent)
         print(f'  {name}: {spent:.1f} s', file=sys.stderr, flush=True)
-    begin = cpu_seconds(['-c', 'import mal_mm.apis'], environment)
+    begin = cpu_seconds(['-c', 'from mal_mm.apis import MaskLabeler'], environment)
     title = (
         'Quick start after the installation, each step a process of its own. Parts of a step: its '
         'CPU seconds, shared out by elapsed time. To import the labeler, each process that needs '
