@@ -166,10 +166,9 @@ def small_runner(path: Path, work_dir: Path, load_from: Path | None) -> Runner:
         type='CheckpointHook', by_epoch=False, save_optimizer=False
     )
     cfg.update(launcher='none', work_dir=str(work_dir), log_level='WARNING')
-    # Runners of one name and second would share a logger
-    cfg.experiment_name = work_dir.name
     cfg.load_from = load_from and str(load_from)
-    cfg.experiment_name = path.stem
+    # Runners of one name and second would share a logger
+    cfg.experiment_name = f'{path.stem}_{work_dir.name}'
     assert check_mask_file(cfg) == []
     return build_runner(cfg)
 
