@@ -57,7 +57,13 @@ def autocast(
 
 def is_large(parameters: Iterable[nn.Parameter]) -> bool:
     """Whether a network with these parameters is spending its time in products."""
-    return sum(parameter.numel() for parameter in parameters) >= _LARGE
+    # asked for every batch: of a large network the first few tell
+    count = 0
+    for parameter in parameters:
+        count += parameter.numel()
+        if count >= _LARGE:
+            return True
+    return False
 
 
 def gains_by_half(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> bool:
