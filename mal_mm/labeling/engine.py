@@ -46,7 +46,8 @@ class LabelingEngine(MaskEngine):
             probabilities are averaged.
         padding: what lies outside the image, see `geometry.crop_window`.
         batch_size: crops that are drawn together; on a GPU also those of one pass.
-        amp: half precision on a GPU.
+        precision: of the networks, one of `mal_mm.precision.PRECISIONS`; 'auto' is fp32 with
+            `exact_crops`. None: what the labeler says.
         exact_crops: resize crops with Pillow as the authors do, pixel for pixel, in four times the
             time of the kernel that training samples are cut with.
         carve_holes: cut out what looks like the surroundings, see `mal_mm_runtime.hole_carving`.
