@@ -61,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         ann, size = common.write_coco(folder, args.images, 7, args.seed)
         boxes = 7 * args.images
-        engines = {p: make_engine(p, args) for p in ('fp32', 'bf16')}
+        engines = {p: make_engine(p, args.crop_size, args.weights) for p in ('fp32', 'bf16')}
 
         def work(precision: str) -> dict[str, float]:
             stages.reset()
@@ -83,17 +83,18 @@ def main() -> None:
         print(f'  {"the rest":14} {whole - sum(spent.values()):7.1f} ms')
 
 
-def make_engine(precision: str, args: argparse.Namespace) -> LabelingEngine:
+def make_engine(
+    precision: str, crop_size: int = 224, weights: Path | None = None
+) -> LabelingEngine:
+    """The instant labeler's, with random weights where none are named."""
     config = Config.fromfile(config_path('mal/instant_dinov2_small.py'))
     config.model.precision = precision
-    if args.weights is not None:
-        return MaskLabeler(
-            config, device='cpu', crop_size=args.crop_size, weights=args.weights
-        ).engine
+    if weights is not None:
+        return MaskLabeler(config, device='cpu', crop_size=crop_size, weights=weights).engine
     # as built: MaskLabeler and `init_weights` refuse random weights
     config.model.encoder.init_cfg = None
     model = MODELS.build(config.model).eval()
-    return LabelingEngine(model, **{**model.test_cfg, 'crop_size': args.crop_size})
+    return LabelingEngine(model, **{**model.test_cfg, 'crop_size': crop_size})
 
 
 def label(engine: LabelingEngine, ann: Path, folder: Path) -> None:

@@ -20,14 +20,11 @@ from pathlib import Path
 import common  # first: it sets the threads, which libraries read when they are loaded
 import numpy as np
 import torch
-from mmengine.config import Config
+from bench_instant import make_engine
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mal_mm.apis import MaskLabeler
-from mal_mm.compat.config_bases import config_path
-from mal_mm.labeling import LabelingEngine
-from mal_mm.models import InstantLabeler
+from mal_mm.labeling.image_io import read_image
 
 # encoders of the published checkpoints
 SIZES = {
@@ -83,15 +80,10 @@ def make_sam(size: str, precision: str) -> Callable[[Path, np.ndarray], list[dic
 
 def make_instant(precision: str) -> Callable[[Path, np.ndarray], list[dict]]:
     """The same with the instant labeler of ViT-S, at 224 px."""
-    model_config = Config.fromfile(config_path('mal/instant_dinov2_small.py')).model
-    model_config.pop('type')
-    model_config.encoder.init_cfg = None
-    model = InstantLabeler(**{**model_config, 'precision': precision}).eval()
-    labeler = MaskLabeler.__new__(MaskLabeler)  # whose constructor insists on weights
-    labeler.engine = LabelingEngine(model, **model.test_cfg)
+    engine = make_engine(precision)
 
     def draw(path: Path, boxes: np.ndarray) -> list[dict]:
-        return [mask.rle for mask in labeler.label(path, boxes)]
+        return [mask.rle for mask in engine.label(engine.make_crops(read_image(path), boxes))]
 
     return draw
 
